@@ -1,0 +1,1 @@
+"""The agent on each desktop (Python 3.6 language and library, nothing else)."""

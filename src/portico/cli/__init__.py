@@ -1,0 +1,1 @@
+"""Administrator verbs, over REST only."""

@@ -1,0 +1,1 @@
+"""Cloud drivers, one file each."""

@@ -1,0 +1,87 @@
+"""What must be known before the database opens: portico.toml and PORTICO_* variables. All else lives in tables."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from portico.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The file `portico.toml`; each key can be set as PORTICO_<KEY> too, which wins."""
+
+    state: Path = Path("/var/lib/portico")  # keys, local desktops, the SQLite file
+    database: str = ""  # SQLAlchemy URL; empty: sqlite+pysqlite:///STATE/portico.db
+    listen: str = "127.0.0.1:8444"  # the broker's own HTTPS
+    public_url: str = "https://localhost:8443"  # where people and agents reach us
+    trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")  # whose X-Forwarded-For we believe
+    egress_allow: tuple[str, ...] = ()  # networks, besides public ones, that typed URLs may reach
+    log_format: str = "text"  # text | json
+    log_level: str = "info"
+    # the gateway
+    gateway_listen: str = "127.0.0.1:8445"
+    gateway_name: str = "gateway"
+    gateway_token: str = field(default="", repr=False)  # one-time enrolment token
+    broker_url: str = "https://127.0.0.1:8444"
+    ca_fingerprint: str = ""  # SHA-256 of the deployment's CA certificate, hex
+    front_listen: str = "127.0.0.1:8443"  # the forwarder's listener, where no load balancer stands before us
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database, the default filled in."""
+        return self.database or f"sqlite+pysqlite:///{self.state / 'portico.db'}"
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Read the configuration. Raises Invalid naming every key that is unknown or wrong."""
+    values: dict[str, object] = {}
+    if path is None:
+        named = environ.get("PORTICO_CONFIG", "/etc/portico/portico.toml")
+        path = Path(named)
+        if not path.exists() and "PORTICO_CONFIG" not in environ:
+            path = None
+    if path is not None:
+        values.update(_read(path))
+    known = {item.name: item for item in fields(Config)}
+    for name in known:
+        variable = f"PORTICO_{name.upper()}"
+        if variable in environ:
+            values[name] = environ[variable]
+    wrong = {name: f"unknown; known are: {', '.join(sorted(known))}" for name in values if name not in known}
+    ready: dict[str, object] = {}
+    for name, value in values.items():
+        if name in known:
+            try:
+                ready[name] = _convert(known[name].default, value)
+            except (TypeError, ValueError) as problem:
+                wrong[name] = str(problem)
+    if wrong:
+        raise Invalid(
+            f"The configuration has {len(wrong)} mistake(s): " + "; ".join(f"{k}: {v}" for k, v in wrong.items()), wrong
+        )
+    return Config(**ready)  # type: ignore[arg-type]
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as problem:
+        raise Invalid(f"Cannot read {path}: {problem.strerror}") from problem
+    except tomllib.TOMLDecodeError as problem:
+        raise Invalid(f"{path} is not TOML: {problem}") from problem
+
+
+def _convert(default: object, value: object) -> object:
+    if isinstance(default, Path):
+        return Path(str(value))
+    if isinstance(default, tuple):
+        parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list):
+            raise ValueError("a list of texts is wanted")
+        return tuple(str(part).strip() for part in parts if str(part).strip())
+    if not isinstance(value, str):
+        raise ValueError("a text is wanted")
+    return value

@@ -1,0 +1,1 @@
+"""Directory drivers: where users come from."""

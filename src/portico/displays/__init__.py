@@ -1,0 +1,1 @@
+"""Display protocols: a target and a plan become a launch description."""

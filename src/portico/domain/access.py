@@ -1,0 +1,42 @@
+"""Who may do what. Services ask here before they act; UI, API and command line all go through services."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from portico.domain.model import Role
+
+
+class Level(StrEnum):
+    """How far a role reaches into an area of the console."""
+
+    VIEW = "view"
+    EDIT = "edit"
+
+
+# The areas of the console: one per noun of the REST interface that an administrator handles.
+AREAS = (
+    "centers", "images", "desktops", "pools", "policies", "plans", "locations", "directories", "roles", "users",
+    "tenants", "sessions", "gateways", "brokers", "jobs", "events", "settings",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: a logged-in user with a role, in a tenant. `session_id` is None for API tokens and the command line."""
+
+    user_id: str
+    login_name: str
+    tenant_id: str
+    role: Role
+    session_id: str | None = None
+
+
+def may(actor: Actor, area: str, level: Level = Level.VIEW) -> bool:
+    """Tell whether the actor's role reaches `level` in `area`."""
+    granted = actor.role.areas.get(area)
+    return granted == Level.EDIT or (granted == Level.VIEW and level is Level.VIEW)
+
+
+def is_administrator(actor: Actor) -> bool:
+    """Tell whether the console has anything to show to the actor."""
+    return bool(actor.role.areas)

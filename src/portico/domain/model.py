@@ -1,0 +1,428 @@
+"""The nouns of Portico as frozen records. Ids are UUID strings, times are aware UTC datetimes, spans say their unit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """May a desktop be offered at all? Only `available` ones are."""
+
+    AVAILABLE = "available"
+    UNAVAILABLE = "unavailable"
+    DUPLICATE = "duplicate"
+    DELETED = "deleted"
+
+
+class Power(StrEnum):
+    """What the cloud says about a machine's power."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    STARTING = "starting"
+    STOPPING = "stopping"
+    SHELVED = "shelved"
+    PAUSED = "paused"
+    ERROR = "error"
+    UNKNOWN = "unknown"
+
+
+class PowerAction(StrEnum):
+    """What a cloud can be asked to do with a machine's power."""
+
+    START = "start"
+    STOP = "stop"  # cut the power
+    SHUTDOWN = "shutdown"  # ask the operating system
+    REBOOT = "reboot"
+    RESET = "reset"  # hard reboot
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+    REBUILD = "rebuild"
+
+
+class AgentState(StrEnum):
+    """How the agent of a desktop is doing."""
+
+    NOT_INSTALLED = "not installed"
+    WAITING = "waiting"  # it knows a broker's address and has not been admitted
+    RUNNING = "running"
+    UNREACHABLE = "unreachable"
+    PENDING_REBOOT = "pending reboot"
+
+
+class SessionState(StrEnum):
+    """Who is at work on a desktop, as agent and gateway report it."""
+
+    NONE = "none"
+    LOGGED_ON = "logged on"
+    DISCONNECTED = "disconnected"
+    LOCKED = "locked"
+    IDLE = "idle"
+    UNKNOWN = "unknown"
+
+
+class Stage(StrEnum):
+    """How far a desktop that Portico makes has come; machines found by inventory are `ready` at once."""
+
+    INTENT = "intent"  # recorded, nothing asked of the cloud yet
+    CREATING = "creating"  # asked, no answer recorded yet: the outcome is unknown
+    BUILDING = "building"  # the cloud has accepted and works on it
+    PREPARING = "preparing"  # built; waiting for its agent or its ports
+    READY = "ready"
+    FAILED = "failed"
+    DELETING = "deleting"
+    GONE = "gone"
+    QUARANTINED = "quarantined"  # nobody knows whether the last user has left
+
+
+class AssignmentMode(StrEnum):
+    """Why somebody has a desktop."""
+
+    POLICY = "policy"
+    HARD_USER = "hard user"
+    HARD_CLIENT = "hard client"
+    SCHEDULED = "scheduled"
+    ROGUE = "rogue"
+
+
+class AssignmentState(StrEnum):
+    """A live assignment's life; see domain.states for what leads where."""
+
+    ASSIGNED = "assigned"
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"
+    LOGGED_OUT = "logged out"
+    RELEASING = "releasing"
+    RELEASED = "released"
+
+
+class Order(StrEnum):
+    """Which of several equal desktops is preferred."""
+
+    RANDOM = "random"
+    PREVIOUS = "previously assigned"
+    OLDEST = "oldest first"
+    LEAST_RECENT = "least recently offered"
+    RUNNING = "running first"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a decision fell as it did. `code` is stable (`pool.empty`); `params` fill the sentence; `because` is the chain."""
+
+    code: str
+    params: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+    because: tuple["Reason", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person who may log in. `role_id` and `policy_id` are what the last log-in resolved (or, for local users, was set)."""
+
+    id: str
+    tenant_id: str
+    login_name: str
+    domain: str
+    display_name: str
+    email: str = ""
+    role_id: str = ""
+    policy_id: str | None = None
+    disabled: bool = False
+    must_change_password: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The device in front of a person, as far as we know it."""
+
+    address: str
+    kind: str = "web"  # "web" | "connect" | "pcoip" | "api"
+    name: str = ""
+    os: str = ""
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Desktop:
+    """A machine that can be somebody's desktop, with its independent axes."""
+
+    id: str
+    tenant_id: str
+    center_id: str
+    name: str
+    status: Status = Status.AVAILABLE
+    power: Power = Power.UNKNOWN
+    agent: AgentState = AgentState.NOT_INSTALLED
+    session: SessionState = SessionState.NONE
+    stage: Stage = Stage.READY
+    stage_reason: str = ""
+    display_name: str = ""
+    external_id: str | None = None
+    image_id: str | None = None
+    os_family: str = ""
+    address: str | None = None
+    public_address: str | None = None
+    realm: str = ""
+    protocols: Mapping[str, int] = field(default_factory=dict)  # name → port
+    deletable: bool = False
+    maintenance: bool = False
+    max_sessions: int = 1
+    built_for_pool: str | None = None
+    created_at: datetime | None = None
+    deadline_at: datetime | None = None
+    last_offered_at: datetime | None = None
+    last_user_id: str | None = None
+    free_seats: int = 1
+    used_seats: int = 0
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisionLimits:
+    """When a pool builds desktops: below `start_below` unassigned ones, until `stop_at` in total. 0 = never."""
+
+    enabled: bool = True
+    start_below: int = 0
+    stop_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolCounts:
+    """A pool's desktops at one moment; builds in flight are in `total` and `unassigned` (design section 8)."""
+
+    total: int = 0
+    assigned: int = 0
+    unassigned: int = 0
+    available: int = 0
+    unavailable: int = 0
+    building: int = 0
+    failed: int = 0
+    running: int = 0
+    agent_running: int = 0
+    connected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a pool's attribute rule."""
+
+    attribute: str
+    operator: str  # eq ne ct nc bw ew gt lt ip np
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRule:
+    """Which desktops belong to a pool: all of the parent's that are in `centers` (empty: any) and match the `rules`."""
+
+    centers: tuple[str, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    join: str = "and"  # "and" | "or"
+    desktops: tuple[str, ...] = ()  # picked by hand; empty: any
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """How a pool makes desktops."""
+
+    limits: ProvisionLimits = field(default_factory=ProvisionLimits)
+    center_id: str | None = None
+    image: str | None = None  # the center's own id of the image
+    flavor: str = ""
+    network: str = ""
+    name_template: str = "desktop-{SEQUENCE}"
+    sequence_start: int = 1
+    user_data: str = ""
+    deletable: bool = False
+    start_unavailable: bool = False
+    max_sessions: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)  # driver's own: zone, security groups, volume, floating IP
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A set of desktops, defined by a rule, that policies offer from and that may be refilled."""
+
+    id: str
+    tenant_id: str
+    name: str
+    parent_id: str | None = None
+    rule: PoolRule = field(default_factory=PoolRule)
+    provisioning: Provisioning = field(default_factory=Provisioning)
+    notes: str = ""
+    next_sequence: int = 1
+    build_epoch: int = 0
+    failures_in_row: int = 0
+    stopped_reason: str = ""  # why provisioning was switched off or pauses; empty while it works
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolPlan:
+    """Which protocols may be used, best first, and what a session may do."""
+
+    id: str
+    tenant_id: str
+    name: str
+    protocols: tuple[str, ...] = ("vnc", "ssh", "rdp")
+    clipboard_in: bool = True
+    clipboard_out: bool = True
+    view_only: bool = False
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PowerPlan:
+    """What happens to a desktop's power after an event; minutes ≥ 0, or None for never."""
+
+    id: str
+    tenant_id: str
+    name: str
+    on_disconnect: str = "none"  # none | shutdown | stop | suspend | reboot
+    on_disconnect_minutes: int = 0
+    on_log_out: str = "none"
+    on_log_out_minutes: int = 0
+    on_release: str = "none"
+    on_release_minutes: int = 0
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """When a desktop is taken back, and whether it is deleted then; minutes, None = never."""
+
+    id: str
+    tenant_id: str
+    name: str
+    log_out_after_disconnect_minutes: int | None = None
+    release_after_disconnect_minutes: int | None = None
+    release_after_log_out_minutes: int | None = 0
+    delete_after_release: bool = False  # only where the desktop is deletable
+    release_if_never_connected_minutes: int | None = 15
+    release_after_minutes: int | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PoolAssignment:
+    """One line of a policy: offer so many desktops out of this pool, with these plans."""
+
+    id: str
+    tenant_id: str
+    policy_id: str
+    pool_id: str
+    position: int = 0
+    quantity: int = 1
+    order: Order = Order.PREVIOUS
+    start_if_stopped: bool = True
+    offer_without_agent: bool = True
+    prevent_release: bool = False
+    display: str = "pool"  # "desktop" | "pool" | "display name": what the card is called
+    power_buttons: bool = False
+    protocol_plan_id: str | None = None
+    power_plan_id: str | None = None
+    release_plan_id: str | None = None
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a user is offered. The default policy of a tenant offers nothing until an administrator sets it."""
+
+    id: str
+    tenant_id: str
+    name: str
+    is_default: bool = False
+    max_desktops: int | None = None
+    auto_open: bool = False  # open the only offer after a moment
+    session_idle_minutes: int = 30
+    session_hours: int = 12
+    assignments: tuple[PoolAssignment, ...] = ()
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a user may do in the portal (`session`) and in the console (`areas`: area → "view" | "edit")."""
+
+    id: str
+    tenant_id: str
+    name: str
+    areas: Mapping[str, str] = field(default_factory=dict)
+    may_log_in: bool = True
+    may_release: bool = True
+    may_power: bool = False
+    may_use_api: bool = True
+    builtin: bool = False
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A desktop that is somebody's now. `epoch` rises with every reconnect; timers name the epoch that armed them."""
+
+    id: str
+    tenant_id: str
+    user_id: str
+    desktop_id: str
+    seat_id: str
+    mode: AssignmentMode = AssignmentMode.POLICY
+    state: AssignmentState = AssignmentState.ASSIGNED
+    claim_key: str | None = None
+    policy_id: str | None = None
+    pool_id: str | None = None
+    pool_assignment_id: str | None = None
+    epoch: int = 1
+    assigned_at: datetime | None = None
+    connected_at: datetime | None = None
+    disconnected_at: datetime | None = None
+    logged_out_at: datetime | None = None
+    released_at: datetime | None = None
+    release_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a user may open: an existing assignment (`assignment_id`) or the promise of one.
+
+    `id` is opaque and stable: "<pool assignment id>.<ordinal>", or "a.<assignment id>" for what the user already has.
+    """
+
+    id: str
+    name: str
+    kind: str  # "linux" | "windows" | "application" | ""
+    state: str  # "ready" | "in use" | "stopped" | "preparing" | "disconnected" | "unavailable"
+    action: str  # "open" | "start" | "reconnect" | "wait" | "none"
+    pool_id: str | None = None
+    pool_assignment_id: str | None = None
+    ordinal: int = 0
+    desktop_id: str | None = None
+    assignment_id: str | None = None
+    protocols: tuple[str, ...] = ()
+    may_release: bool = False
+    may_power: bool = False
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoDesktop:
+    """An everyday no: nothing could be given, and why."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A thing to do with an assignment or desktop at a time, unless its epoch has moved on."""
+
+    action: str  # "release" | "log_out" | "power"
+    after_seconds: int
+    reason: Reason
+    argument: str = ""

@@ -1,0 +1,1 @@
+"""The gateway carries bytes between clients and desktops; it holds no database."""

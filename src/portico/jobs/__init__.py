@@ -1,0 +1,1 @@
+"""Background work, shared by all brokers through one table."""

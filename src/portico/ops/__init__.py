@@ -1,0 +1,1 @@
+"""Running Portico: demo, doctor, backup."""

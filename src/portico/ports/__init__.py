@@ -1,0 +1,1 @@
+"""Protocol classes that drivers satisfy."""

@@ -1,0 +1,171 @@
+"""The port to a cloud: what a center needs of whatever makes and runs machines.
+
+A driver is one class in one file, found by the entry point group `portico.clouds`, constructed as
+`Driver(settings, context)` where `settings` is an instance of the driver's own frozen dataclass `Driver.Settings`.
+A driver keeps no state that must survive the process, is safe to call from several threads, bounds every wait, and
+raises only `portico.errors` (`CloudError` and below). The contract suite in tests/contract/test_cloud.py runs on all of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from portico.domain.model import Power, PowerAction
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """How a settings field is shown: becomes the admin form, the API schema and the reference table."""
+
+    title: str
+    help: str = ""
+    secret: bool = False
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    advanced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CloudContext:
+    """What a driver may know of the deployment. `state` is a directory that the center owns on this host."""
+
+    deployment_id: str
+    center_id: str
+    state: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What this cloud can do at all; an action outside of it is refused with a sentence before it is tried."""
+
+    provisions: bool
+    power: frozenset[PowerAction]
+    user_data: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine as the cloud sees it now. `desktop_id` is our tag on it, None when somebody else made it."""
+
+    external_id: str
+    name: str
+    power: Power
+    ready: bool  # the cloud has finished building it (a login may still be far away)
+    error: str = ""  # the cloud's own words when it failed
+    desktop_id: str | None = None
+    deployment_id: str | None = None
+    address: str | None = None
+    public_address: str | None = None
+    image_id: str | None = None
+    flavor: str | None = None
+    created_at: datetime | None = None
+    os_family: str = ""  # "windows" | "linux" | ""
+    protocols: Mapping[str, int] = field(default_factory=dict)  # protocol name → port, where the cloud knows it
+    ssh_host_keys: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    gone: bool = False  # an explicit DELETED
+
+
+@dataclass(frozen=True, slots=True)
+class CloudImage:
+    """An image that a desktop can be made from."""
+
+    external_id: str
+    name: str
+    os_family: str = ""
+    min_disk_gib: int = 0
+    min_ram_mib: int = 0
+    visibility: str = "private"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One inventory pass. Only a `complete` one may mark anything deleted."""
+
+    machines: tuple[Machine, ...]
+    images: tuple[CloudImage, ...]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """What to create. The ids travel in the create call itself, as tags on the machine and all that belongs to it."""
+
+    desktop_id: str
+    deployment_id: str
+    name: str
+    image_id: str
+    flavor: str = ""
+    network: str = ""
+    user_data: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One entry of a menu that is read live from the cloud."""
+
+    value: str
+    label: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The menus of the provisioning form."""
+
+    images: tuple[Choice, ...] = ()
+    flavors: tuple[Choice, ...] = ()
+    networks: tuple[Choice, ...] = ()
+    zones: tuple[Choice, ...] = ()
+    security_groups: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of a pre-flight: what was looked at, whether it is fine, and the remedy when it is not."""
+
+    name: str
+    state: str  # "granted" | "missing" | "unknown"
+    remedy: str = ""
+
+
+class Cloud(Protocol):
+    """A cloud, as a center uses it."""
+
+    kind: ClassVar[str]
+    Settings: ClassVar[type]
+
+    def capabilities(self) -> Capabilities:
+        """Return what this cloud can do."""
+        ...
+
+    def check(self) -> tuple[Finding, ...]:
+        """Try harmless calls and report each right or precondition by name. Raises CloudError when it cannot be reached."""
+        ...
+
+    def scan(self, since: datetime | None = None) -> Scan:
+        """List machines and images. With `since`, a driver may list only what changed after it (then `complete` is False)."""
+        ...
+
+    def choices(self) -> Choices:
+        """Read the menus of the provisioning form."""
+        ...
+
+    def create(self, spec: MachineSpec) -> str:
+        """Start making a machine and return its external id at once, long before it is usable.
+
+        Idempotent by `spec.desktop_id`: a second call returns the first one's machine. Raises QuotaExceeded, CloudRefused, CloudError.
+        """
+        ...
+
+    def delete(self, external_id: str) -> None:
+        """Remove the machine and all that was made for it. Unknown or already gone is success."""
+        ...
+
+    def power(self, external_id: str, action: PowerAction) -> None:
+        """Start a power action. Raises CloudNotFound, CloudRefused when it is not possible in this state."""
+        ...

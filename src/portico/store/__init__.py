@@ -1,0 +1,1 @@
+"""What Portico remembers: SQL through SQLAlchemy Core."""

@@ -1,0 +1,1 @@
+"""HTTP: portal, console, REST, and the doors for gateways and agents."""

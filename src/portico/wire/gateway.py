@@ -1,0 +1,48 @@
+"""What gateway and broker say to each other, and what a browser says to the gateway's doors. JSON over HTTPS.
+
+Gateway → broker (opened by the gateway; bearer over TLS pinned to the deployment's CA):
+
+POST /gateway/v1/enroll   {"v": 1, "token": str, "name": str, "version": str, "public_url": str}
+                          → {"gateway_id": str, "bearer": str, "keys": JWKS, "group": str, "realm": str}
+POST /gateway/v1/redeem   {"ticket": str, "client_address": str}
+                          → GRANT   |  401 forged/expired · 409 used · 410 its assignment has ended · 403 for another gateway (problem+json)
+POST /gateway/v1/report   {"v": 1, "boot_id": str, "sequence": int, "load": {"sessions": int, "cpu": float},
+                           "live": [connection ids], "events": [{"kind": "opened"|"closed", "connection": str, "at": ISO 8601,
+                           "sequence": int, "reason": str, "bytes_in": int, "bytes_out": int}]}   → {"ok": true}
+                          sent at once for events, else every 10 s as heartbeat; events are kept and resent until answered.
+                          `live` lets the broker repair what a lost event left.
+GET  /gateway/v1/control?after=N   held open ≤ 25 s → {"messages": [MESSAGE], "last": N}
+
+MESSAGE   {"id": int, "kind": "close", "connection": str, "reason": str} | {"id": int, "kind": "keys", "keys": JWKS}
+          | {"id": int, "kind": "drain", "on": bool}
+
+GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "protocol": "vnc"|"ssh"|"rdp",
+           "target": {"host": str, "port": int, "realm": str},
+           "credentials": {"username": str, "password": str?, "ssh_key": PEM?, "ssh_certificate": str?, "ssh_host_keys": [str]?},
+           "policy": {"clipboard_in": bool, "clipboard_out": bool, "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null}}
+
+Tickets (wire.tickets) are EdDSA-signed and single use: the gateway checks the signature offline, then redeems. If no broker answers in
+2 s a gateway refuses new entry tickets that need credentials (they come only with the GRANT) and says so; running sessions go on.
+
+Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss://ORIGIN/gw/ssh
+ 1. the upgrade's Origin header must be one that the gateway serves (403 otherwise); no ticket, no cookie in the request
+ 2. first message, text, ≤ 8 KiB, within 10 s: {"ticket": str}      for ssh also "columns", "rows"
+ 3. answer, text: {"ok": true, "policy": {...}} or {"error": CODE, "message": sentence} followed by close 4001…4009 (see CLOSE)
+ 4. vnc: binary both ways is RFB as a server speaks it to a client, security type None first.
+    ssh: binary = terminal bytes; text from the browser = {"resize": [columns, rows]}; text to it = {"exit": status}
+"""
+
+VERSION = 1
+
+# WebSocket close codes of the browser doors, and what the page makes of them.
+CLOSE = {
+    "ticket.invalid": 4001,  # forged, expired, malformed: ask for a new one
+    "ticket.used": 4002,
+    "session.ended": 4003,  # the assignment is over: back to the portal
+    "desktop.unreachable": 4004,  # could not connect to the desktop
+    "desktop.refused": 4005,  # the desktop did not accept the credentials
+    "closed.by_administrator": 4006,
+    "closed.elsewhere": 4007,  # the same person opened it on another device
+    "broker.unreachable": 4008,
+    "draining": 4009,
+}

@@ -1,0 +1,78 @@
+"""Entry tickets: EdDSA-signed JWTs (RFC 7519, RFC 8037) that say where, which protocol, for whom, until when.
+
+An entry ticket lives 60 s at most and is redeemed once. It holds no secret and no password; it is never put in a URL.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet, OKPKey
+
+VERSION = 1
+LIFE_SECONDS = 60
+SKEW_SECONDS = 30
+MAX_LENGTH = 4096
+
+
+class BadTicket(Exception):
+    """The ticket is forged, malformed, of another version, or expired. Says which in its message (for logs, not for users)."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """What a ticket claims. `gateway` is the gateway id that may redeem it, or "*"; times are Unix seconds."""
+
+    jti: str
+    connection: str
+    assignment: str
+    user: str
+    protocol: str
+    realm: str
+    gateway: str
+    epoch: int
+    issued: int
+    expires: int
+
+
+def seal(ticket: Ticket, key: OKPKey) -> str:
+    """Sign a ticket with the deployment's current signing key (which must carry a `kid`)."""
+    claims = asdict(ticket)
+    claims["iat"] = claims.pop("issued")
+    claims["exp"] = claims.pop("expires")
+    header = {"alg": "EdDSA", "typ": "portico-entry+jwt", "kid": key.kid}
+    return jwt.encode(header, {"v": VERSION, **claims}, key, algorithms=["EdDSA"])
+
+
+def unseal(text: str, keys: KeySet, now: int) -> Ticket:
+    """Check the signature and times of a ticket and return what it claims. Raises BadTicket."""
+    if len(text) > MAX_LENGTH:
+        raise BadTicket("too long")
+    try:
+        token = jwt.decode(text, keys, algorithms=["EdDSA"])
+    except (JoseError, ValueError, KeyError, TypeError, UnicodeError) as problem:
+        raise BadTicket(f"signature: {type(problem).__name__}") from problem
+    if token.header.get("typ") != "portico-entry+jwt":
+        raise BadTicket("not an entry ticket")
+    ticket = _read(token.claims)
+    if not ticket.issued - SKEW_SECONDS <= now <= ticket.expires + SKEW_SECONDS:
+        raise BadTicket("expired or not yet valid")
+    return ticket
+
+
+def _read(claims: Mapping[str, Any]) -> Ticket:
+    if claims.get("v") != VERSION:
+        raise BadTicket("version")
+    texts = {
+        name: claims.get(name) for name in ("jti", "connection", "assignment", "user", "protocol", "realm", "gateway")
+    }
+    numbers = {"epoch": claims.get("epoch"), "issued": claims.get("iat"), "expires": claims.get("exp")}
+    if not all(isinstance(value, str) for value in texts.values()):
+        raise BadTicket("claims")
+    if not all(isinstance(value, int) and not isinstance(value, bool) for value in numbers.values()):
+        raise BadTicket("claims")
+    if numbers["expires"] - numbers["issued"] > LIFE_SECONDS:  # type: ignore[operator]
+        raise BadTicket("lives too long")
+    return Ticket(**texts, **numbers)  # type: ignore[arg-type]
