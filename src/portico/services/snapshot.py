@@ -1,0 +1,111 @@
+"""What administrators configure, as every broker keeps it in memory: read again when its version number moves."""
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from portico.domain.model import Policy, Pool, PoolAssignment, PowerPlan, ProtocolPlan, ReleasePlan, Role
+from portico.store import records, tables
+from portico.store.engine import Database
+
+CONFIGURATION = "configuration"
+LOOK_SECONDS = 1.0  # how old a snapshot may be before its version is looked at
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The configuration at one version, over all tenants; ids are unique, so maps go by id."""
+
+    version: int = -1
+    roles: Mapping[str, Role] = field(default_factory=dict)
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    pools: Mapping[str, Pool] = field(default_factory=dict)
+    pool_assignments: Mapping[str, PoolAssignment] = field(default_factory=dict)
+    protocol_plans: Mapping[str, ProtocolPlan] = field(default_factory=dict)
+    power_plans: Mapping[str, PowerPlan] = field(default_factory=dict)
+    release_plans: Mapping[str, ReleasePlan] = field(default_factory=dict)
+    default_policy: Mapping[str, str] = field(default_factory=dict)  # tenant → policy id
+
+    def policy_of(self, tenant_id: str, policy_id: str | None) -> Policy:
+        """Return a user's policy, or the tenant's default one."""
+        return self.policies.get(policy_id or "") or self.policies[self.default_policy[tenant_id]]
+
+    def release_plan(self, plan_id: str | None, tenant_id: str) -> ReleasePlan:
+        """Return a release plan, or the one that holds where none was chosen."""
+        return self.release_plans.get(plan_id or "") or ReleasePlan("", tenant_id, "Default")
+
+    def power_plan(self, plan_id: str | None, tenant_id: str) -> PowerPlan:
+        """Return a power plan, or the one that holds where none was chosen."""
+        return self.power_plans.get(plan_id or "") or PowerPlan("", tenant_id, "Default")
+
+    def protocol_plan(self, plan_id: str | None, tenant_id: str) -> ProtocolPlan:
+        """Return a protocol plan, or the one that holds where none was chosen."""
+        return self.protocol_plans.get(plan_id or "") or ProtocolPlan("", tenant_id, "Default")
+
+
+class SnapshotHolder:
+    """Keeps the newest snapshot of a broker."""
+
+    def __init__(self, db: Database) -> None:
+        """Start with nothing; the first look reads."""
+        self._db = db
+        self._lock = threading.Lock()
+        self._snapshot = Snapshot()
+        self._looked = float("-inf")
+
+    def get(self, *, fresh: bool = False) -> Snapshot:
+        """Return the configuration, at most a second old; with `fresh`, as it is now."""
+        if not fresh and time.monotonic() - self._looked < LOOK_SECONDS:
+            return self._snapshot
+        with self._lock:
+            if fresh or time.monotonic() - self._looked >= LOOK_SECONDS:
+                with self._db.read() as conn:
+                    self._look(conn)
+            return self._snapshot
+
+    def _look(self, conn: Connection) -> None:
+        looked = time.monotonic()
+        number = conn.scalar(select(tables.versions.c.number).where(tables.versions.c.name == CONFIGURATION)) or 0
+        if number != self._snapshot.version:
+            self._snapshot = load(conn, number)
+        self._looked = looked
+
+
+def load(conn: Connection, version: int) -> Snapshot:
+    """Read the whole configuration."""
+    assigned = {
+        row.id: records.pool_assignment(row)
+        for row in conn.execute(
+            select(tables.pool_assignments)
+            .where(tables.pool_assignments.c.deleted_at.is_(None))
+            .order_by(tables.pool_assignments.c.position, tables.pool_assignments.c.id)
+        )
+    }
+    by_policy: dict[str, list[PoolAssignment]] = {}
+    for item in assigned.values():
+        by_policy.setdefault(item.policy_id, []).append(item)
+    policies = {
+        key: replace(policy, assignments=tuple(by_policy.get(key, ())))
+        for key, policy in _all(conn, tables.policies, Policy).items()
+    }
+    return Snapshot(
+        version=version,
+        roles=_all(conn, tables.roles, Role),
+        policies=MappingProxyType(policies),
+        pools=_all(conn, tables.pools, Pool),
+        pool_assignments=MappingProxyType(assigned),
+        protocol_plans=_all(conn, tables.protocol_plans, ProtocolPlan),
+        power_plans=_all(conn, tables.power_plans, PowerPlan),
+        release_plans=_all(conn, tables.release_plans, ReleasePlan),
+        default_policy={policy.tenant_id: policy.id for policy in policies.values() if policy.is_default},
+    )
+
+
+def _all(conn: Connection, table: Table, record: type[Any]) -> Mapping[str, Any]:
+    rows = conn.execute(select(table).where(table.c.deleted_at.is_(None)))
+    return MappingProxyType({row.id: records.from_row(record, row) for row in rows})

@@ -1,0 +1,88 @@
+"""Opening a database: SQLite (one file, one writer at a time), PostgreSQL, SQL Server; all engine options come from here."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+
+from portico.errors import Invalid
+
+BUSY_MILLISECONDS = 10_000
+
+
+class Database:
+    """A database, as services use it: `read()` for plain reads outside a transaction, `write()` for one short transaction."""
+
+    def __init__(self, url: str, options: dict[str, Any] | None = None) -> None:
+        """Open `url` (a SQLAlchemy URL that names its driver). Raises Invalid when it does not."""
+        parsed = make_url(url)
+        if "+" not in parsed.drivername:
+            raise Invalid(
+                f"The database URL must name its driver, such as {parsed.drivername}+psycopg://", {"database": url}
+            )
+        self.url = parsed
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        settings: dict[str, Any] = dict(options or {})
+        if not self.is_sqlite:
+            settings = {"pool_size": 20, "max_overflow": 20, "pool_pre_ping": True, "pool_timeout": 30} | settings
+        self.engine = create_engine(parsed, **settings)
+        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
+        # SQLite has one writer; queueing for it here costs nothing, while its own busy handler sleeps and polls.
+        self._writer_turn = threading.RLock() if self.is_sqlite else None
+        if self.is_sqlite:
+            event.listen(self.engine, "connect", _prepare_sqlite)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a connection in autocommit: each statement sees the latest commit."""
+        with self._reader.connect() as conn:
+            yield conn
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a connection in a transaction that commits when the block ends and rolls back when it raises."""
+        if self._writer_turn is None:
+            with self.engine.begin() as conn:
+                yield conn
+            return
+        with self._writer_turn, self._reader.connect() as conn:
+            conn.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield conn
+            except BaseException:
+                conn.exec_driver_sql("ROLLBACK")
+                raise
+            conn.exec_driver_sql("COMMIT")
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def count_statements(engine: Engine) -> "Counter":
+    """Count the cursor executions of an engine, for tests and benchmarks; BEGIN and COMMIT are not counted."""
+    counter = Counter()
+
+    def seen(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")):
+            counter.statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", seen)
+    return counter
+
+
+class Counter:
+    """The statements seen so far."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []

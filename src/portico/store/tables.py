@@ -1,0 +1,489 @@
+"""The one schema. Every configuration and fleet table carries tenant_id; every time is UTC; no server defaults.
+
+Configuration (pools, policies, plans, roles, centers) keeps what an administrator edits in `body`, the JSON of its record in
+domain.model; columns beside it are what the broker itself changes or searches by.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table
+from sqlalchemy.sql.elements import ColumnElement
+
+from portico.store.types import Id, Json, Name, Prose, UTCDateTime, Word
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+RowNumber = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _unique_where(name: str, *columns: "Column[object]", where: ColumnElement[bool]) -> Index:
+    """Build a unique index over the rows that `where` names: the one form that all three databases share."""
+    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where, mssql_where=where)
+
+
+def _tenant() -> "Column[str]":
+    return Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False)
+
+
+def _configuration(name: str, *more: "Column[object]") -> Table:
+    """Build a table of what administrators edit: a named, versioned record that is deleted softly."""
+    table = Table(
+        name,
+        metadata,
+        Column("id", Id, primary_key=True),
+        _tenant(),
+        Column("name", Name, nullable=False),
+        Column("body", Json, nullable=False),
+        Column("version", Integer, nullable=False),
+        Column("created_at", UTCDateTime, nullable=False),
+        Column("updated_at", UTCDateTime, nullable=False),
+        Column("deleted_at", UTCDateTime),
+        *more,
+    )
+    _unique_where(f"uq_{name}_name", table.c.tenant_id, table.c.name, where=table.c.deleted_at.is_(None))
+    return table
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Name, nullable=False, unique=True),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+settings = Table(
+    "settings",
+    metadata,
+    Column("scope", Id, primary_key=True),  # a tenant's id, or "system"
+    Column("name", Word, primary_key=True),
+    Column("value", Json),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+
+versions = Table(  # a number that rises with every change of what brokers keep in memory
+    "versions",
+    metadata,
+    Column("name", Word, primary_key=True),
+    Column("number", Integer, nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Id, primary_key=True),  # also the `kid`
+    Column("purpose", Word, nullable=False),  # tickets | ca | ssh_user_ca | cookies
+    Column("public", Prose, nullable=False),
+    Column("sealed_private", Prose, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("retired_at", UTCDateTime),  # verifies still, signs no more
+)
+
+centers = _configuration(
+    "centers",
+    Column("kind", Word, nullable=False),
+    Column("sealed_secrets", Prose),
+    Column("status", Word, nullable=False),  # new | online | offline
+    Column("status_reason", Prose, nullable=False),
+    Column("scanned_at", UTCDateTime),
+    Column("full_pass_at", UTCDateTime),
+    Column("pass_number", Integer, nullable=False),  # complete passes so far
+)
+
+images = Table(
+    "images",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("center_id", Id, ForeignKey("centers.id"), nullable=False),
+    Column("external_id", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("os_family", Word, nullable=False),
+    Column("min_disk_gib", Integer, nullable=False),
+    Column("min_ram_mib", Integer, nullable=False),
+    Column("visibility", Word, nullable=False),
+    Column("seen_at", UTCDateTime, nullable=False),
+    Column("deleted_at", UTCDateTime),
+    Index("uq_images_external", "center_id", "external_id", unique=True),
+)
+
+desktops = Table(
+    "desktops",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("center_id", Id, ForeignKey("centers.id"), nullable=False),
+    Column("external_id", Name),
+    Column("name", Name, nullable=False),
+    Column("display_name", Name, nullable=False),
+    Column("notes", Prose, nullable=False),
+    Column("status", Word, nullable=False),
+    Column("power", Word, nullable=False),
+    Column("agent", Word, nullable=False),
+    Column("session", Word, nullable=False),
+    Column("stage", Word, nullable=False),
+    Column("stage_reason", Prose, nullable=False),
+    Column("stage_at", UTCDateTime, nullable=False),
+    Column("image_id", Name),  # the center's own id of the image
+    Column("os_family", Word, nullable=False),
+    Column("address", Word),
+    Column("public_address", Word),
+    Column("realm", Word, nullable=False),
+    Column("protocols", Json, nullable=False),
+    Column("ssh_host_keys", Json, nullable=False),
+    Column("login_user", Name, nullable=False),
+    Column("tags", Json, nullable=False),
+    Column("deletable", Boolean, nullable=False),
+    Column("start_unavailable", Boolean, nullable=False),
+    Column("maintenance", Boolean, nullable=False),
+    Column("max_sessions", Integer, nullable=False),
+    Column("free_seats", Integer, nullable=False),  # kept beside the seats in the same transaction
+    Column("used_seats", Integer, nullable=False),
+    Column("built_for_pool", Id),
+    Column("spec", Json),  # what to create, recorded before it is asked for
+    Column("deadline_at", UTCDateTime),
+    Column("missing_passes", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("last_user_id", Id),
+    Column("last_offered_at", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Column("deleted_at", UTCDateTime),
+)
+_unique_where(
+    "uq_desktops_external", desktops.c.center_id, desktops.c.external_id, where=desktops.c.external_id.is_not(None)
+)
+_unique_where("uq_desktops_name", desktops.c.center_id, desktops.c.name, where=desktops.c.spec.is_not(None))
+Index("ix_desktops_tenant", desktops.c.tenant_id, desktops.c.status, desktops.c.name)
+Index("ix_desktops_built_for_pool", desktops.c.built_for_pool)
+Index("ix_desktops_stage", desktops.c.stage)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("desktop_id", Id, ForeignKey("desktops.id"), nullable=False, unique=True),
+    Column("bearer_hash", Word, unique=True),
+    Column("token_hash", Word, unique=True),  # the one-time enrolment token; NULL once used
+    Column("token_expires_at", UTCDateTime),
+    Column("sealed_token", Prose),  # until the machine is asked for, so that a retry hands over the same one
+    Column("version", Word, nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("boot_id", Word, nullable=False),
+    Column("sequence", RowNumber, nullable=False),
+    Column("seen_at", UTCDateTime),
+    Column("enrolled_at", UTCDateTime),
+)
+for _name in ("bearer_hash", "token_hash"):  # SQL Server lets a UNIQUE column hold one NULL only
+    agents.c[_name].unique = None
+    _unique_where(f"uq_agents_{_name}", agents.c[_name], where=agents.c[_name].is_not(None))
+
+pools = _configuration(
+    "pools",
+    Column("next_sequence", Integer, nullable=False),
+    Column("build_epoch", Integer, nullable=False),
+    Column("failures_in_row", Integer, nullable=False),
+    Column("stopped_reason", Prose, nullable=False),
+    Column("paused_until", UTCDateTime),
+    Column("counts", Json, nullable=False),
+    Column("counted_at", UTCDateTime),
+)
+
+pool_members = Table(  # a cache that can be rebuilt from the pools' rules
+    "pool_members",
+    metadata,
+    Column("pool_id", Id, ForeignKey("pools.id"), primary_key=True),
+    Column("desktop_id", Id, ForeignKey("desktops.id"), primary_key=True),
+    Column("free", Boolean, nullable=False),  # available, ready, with a free seat: what an offer may be made from
+    Index("ix_pool_members_free", "pool_id", "free", "desktop_id"),
+    Index("ix_pool_members_desktop", "desktop_id"),
+)
+
+pool_history = Table(
+    "pool_history",
+    metadata,
+    Column("pool_id", Id, ForeignKey("pools.id"), primary_key=True),
+    Column("at", UTCDateTime, primary_key=True),
+    Column("counts", Json, nullable=False),
+)
+
+policies = _configuration("policies", Column("is_default", Boolean, nullable=False))
+protocol_plans = _configuration("protocol_plans")
+power_plans = _configuration("power_plans")
+release_plans = _configuration("release_plans")
+roles = _configuration("roles")
+
+pool_assignments = Table(
+    "pool_assignments",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("policy_id", Id, ForeignKey("policies.id"), nullable=False),
+    Column("pool_id", Id, ForeignKey("pools.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("body", Json, nullable=False),
+    Column("deleted_at", UTCDateTime),
+    Index("ix_pool_assignments_policy", "policy_id"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("directory", Word, nullable=False),  # "local"
+    Column("login_name", Name, nullable=False),  # folded
+    Column("display_name", Name, nullable=False),
+    Column("email", Name, nullable=False),
+    Column("password_hash", Prose, nullable=False),
+    Column("must_change_password", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("role_id", Id, ForeignKey("roles.id"), nullable=False),
+    Column("policy_id", Id, ForeignKey("policies.id")),
+    Column("failed", Integer, nullable=False),
+    Column("last_failed_at", UTCDateTime),
+    Column("locked_until", UTCDateTime),
+    Column("preferences", Json, nullable=False),  # language, zone, theme
+    Column("last_login_at", UTCDateTime),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Column("deleted_at", UTCDateTime),
+)
+_unique_where(
+    "uq_users_name", users.c.tenant_id, users.c.directory, users.c.login_name, where=users.c.deleted_at.is_(None)
+)
+
+sessions = Table(  # portal log-ins and API tokens of people
+    "sessions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("kind", Word, nullable=False),  # web | api
+    Column("secret_hash", Word, nullable=False),
+    Column("policy_id", Id),
+    Column("client_address", Word, nullable=False),
+    Column("client", Json, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("seen_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("idle_seconds", Integer, nullable=False),
+    Column("ended_at", UTCDateTime),
+    Column("end_reason", Word, nullable=False),
+    Index("ix_sessions_user", "user_id", "ended_at"),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("secret_hash", Word, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime),
+    Column("used_at", UTCDateTime),
+    Column("revoked_at", UTCDateTime),
+    Index("ix_api_tokens_user", "user_id"),
+)
+
+attempts = Table(  # failed log-ins by client address, for the rate limit
+    "attempts",
+    metadata,
+    Column("address", Word, primary_key=True),
+    Column("failed", Integer, nullable=False),
+    Column("window_at", UTCDateTime, nullable=False),
+)
+
+seats = Table(
+    "seats",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("desktop_id", Id, ForeignKey("desktops.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("assignment_id", Id),
+    Column("retired", Boolean, nullable=False),
+    Index("uq_seats_ordinal", "desktop_id", "ordinal", unique=True),
+)
+_unique_where("uq_seats_assignment", seats.c.assignment_id, where=seats.c.assignment_id.is_not(None))
+
+assignments = Table(
+    "assignments",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("desktop_id", Id, ForeignKey("desktops.id"), nullable=False),
+    Column("seat_id", Id, ForeignKey("seats.id"), nullable=False),
+    Column("mode", Word, nullable=False),
+    Column("state", Word, nullable=False),
+    Column("claim_key", Name),  # (user, pool assignment, ordinal) while live, NULL afterwards
+    Column("policy_id", Id),
+    Column("pool_id", Id),
+    Column("pool_assignment_id", Id),
+    Column("ordinal", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("evidence", Boolean, nullable=False),  # positive evidence that the user's session has ended
+    Column("reason", Json),  # why this desktop, as domain.explain writes it
+    Column("assigned_at", UTCDateTime, nullable=False),
+    Column("connected_at", UTCDateTime),
+    Column("disconnected_at", UTCDateTime),
+    Column("logged_out_at", UTCDateTime),
+    Column("released_at", UTCDateTime),
+    Column("release_reason", Json),
+    Index("ix_assignments_user", "user_id", "released_at"),
+    Index("ix_assignments_desktop", "desktop_id", "released_at"),
+)
+_unique_where("uq_assignments_claim", assignments.c.claim_key, where=assignments.c.claim_key.is_not(None))
+
+connections = Table(  # one try of a client to reach its assignment
+    "connections",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("assignment_id", Id, ForeignKey("assignments.id"), nullable=False),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("session_id", Id, nullable=False),
+    Column("protocol", Word, nullable=False),
+    Column("state", Word, nullable=False),  # waiting | ready | open | closed | failed
+    Column("gateway_id", Id),
+    Column("client_address", Word, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("opened_at", UTCDateTime),
+    Column("closed_at", UTCDateTime),
+    Column("close_reason", Word, nullable=False),
+    Column("bytes_in", RowNumber, nullable=False),
+    Column("bytes_out", RowNumber, nullable=False),
+    Index("ix_connections_assignment", "assignment_id", "closed_at"),
+    Index("ix_connections_session", "session_id"),
+)
+
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("jti", Id, primary_key=True),
+    Column("connection_id", Id, ForeignKey("connections.id"), nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("redeemed_at", UTCDateTime),
+    Column("redeemed_by", Id),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id),  # None: the deployment's own
+    Column("kind", Word, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("payload", Json, nullable=False),
+    Column("lane", Name, nullable=False),
+    Column("waiting_key", Name, nullable=False),
+    Column("state", Word, nullable=False),  # queued | running | done | failed | cancelled
+    Column("run_at", UTCDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("broker_id", Id),
+    Column("lease_until", UTCDateTime),
+    Column("error", Prose, nullable=False),
+    Column("reason", Json),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("started_at", UTCDateTime),
+    Column("finished_at", UTCDateTime),
+    Index("ix_jobs_due", "state", "run_at"),
+)
+_unique_where("uq_jobs_lane", jobs.c.lane, where=jobs.c.state == "running")
+_unique_where("uq_jobs_waiting", jobs.c.waiting_key, where=jobs.c.state == "queued")
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("tenant_id", Id),
+    Column("at", UTCDateTime, nullable=False),
+    Column("level", Word, nullable=False),  # info | warning | error
+    Column("code", Word, nullable=False),  # desktop.assigned
+    Column("params", Json, nullable=False),
+    Column("reason", Json),
+    Column("actor", Name, nullable=False),
+    Column("user_id", Id),
+    Column("desktop_id", Id),
+    Column("pool_id", Id),
+    Column("center_id", Id),
+    Column("correlation", Word, nullable=False),
+    Index("ix_events_tenant_at", "tenant_id", "id"),
+    Index("ix_events_desktop", "desktop_id", "id"),
+    Index("ix_events_user", "user_id", "id"),
+    Index("ix_events_at", "at"),
+)
+
+brokers = Table(
+    "brokers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("hostname", Name, nullable=False),
+    Column("version", Word, nullable=False),
+    Column("started_at", UTCDateTime, nullable=False),
+    Column("heartbeat_at", UTCDateTime, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("stopped_at", UTCDateTime),
+)
+
+gateways = Table(
+    "gateways",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id),  # None: serves all tenants
+    Column("name", Name, nullable=False, unique=True),
+    Column("group_name", Name, nullable=False),
+    Column("realm", Word, nullable=False),
+    Column("public_url", Name, nullable=False),
+    Column("bearer_hash", Word, nullable=False, unique=True),
+    Column("version", Word, nullable=False),
+    Column("draining", Boolean, nullable=False),
+    Column("load", Json, nullable=False),
+    Column("boot_id", Word, nullable=False),
+    Column("sequence", RowNumber, nullable=False),
+    Column("heartbeat_at", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+gateway_tokens = Table(
+    "gateway_tokens",
+    metadata,
+    Column("token_hash", Word, primary_key=True),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime),
+)
+
+outbox = Table(  # what a broker wants of an agent or a gateway, until it is taken
+    "outbox",
+    metadata,
+    Column("id", RowNumber, primary_key=True, autoincrement=True),
+    Column("target", Word, nullable=False),  # agent:<id> | gateway:<id>
+    Column("message", Json, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("taken_at", UTCDateTime),
+    Column("answer", Json),
+    Column("answered_at", UTCDateTime),
+    Index("ix_outbox_target", "target", "id"),
+)
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("user_id", Id, primary_key=True),
+    Column("key", Name, primary_key=True),
+    Column("request_hash", Word, nullable=False),
+    Column("answer", Json),
+    Column("created_at", UTCDateTime, nullable=False),
+)
