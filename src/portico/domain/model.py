@@ -260,7 +260,8 @@ class Pool:
     next_sequence: int = 1
     build_epoch: int = 0
     failures_in_row: int = 0
-    stopped_reason: str = ""  # why provisioning was switched off or pauses; empty while it works
+    stopped_reason: str = ""  # the code of why provisioning stopped or pauses; empty while it works
+    paused_until: datetime | None = None  # None with a reason: until an administrator acts
     version: int = 1
 
 
