@@ -16,7 +16,6 @@ from portico.domain.model import (
     Stage,
     Status,
 )
-
 from portico.domain.states import IN_FLIGHT
 
 Test = Callable[[Desktop], bool]

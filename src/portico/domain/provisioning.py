@@ -39,14 +39,7 @@ def plan(pool: Pool, counts: PoolCounts, now: datetime, paused_reason: Reason | 
     if paused_reason is not None:
         return Decision(0, paused_reason)
     build = desktops_to_build(limits, counts)
-    if build:
-        params = {"pool": pool.name, "unassigned": counts.unassigned, "start_below": limits.start_below, "build": build}
-        return Decision(build, Reason("pool.below_threshold", params))
-    if counts.unassigned < limits.start_below:
-        params = {"pool": pool.name, "total": counts.total, "stop_at": limits.stop_at}
-        return Decision(0, Reason("pool.at_maximum", params))
-    params = {"pool": pool.name, "unassigned": counts.unassigned, "start_below": limits.start_below}
-    return Decision(0, Reason("pool.enough", params))
+    return Decision(build, _why(pool.name, limits, counts, build))
 
 
 def after_build_failure(pool_failures: int, now: datetime) -> tuple[bool, int]:
@@ -81,3 +74,14 @@ def _name(template: str, sequence: int, context: Mapping[str, Value]) -> str:
         return name
     tail = f"-{sequence}"
     return (name or FALLBACK_NAME)[: NAME_LENGTH - len(tail)].rstrip("-") + tail
+
+
+def _why(pool: str, limits: ProvisionLimits, counts: PoolCounts, build: int) -> Reason:
+    if counts.unassigned >= limits.start_below:
+        return Reason("pool.enough", {"pool": pool, "unassigned": counts.unassigned, "start_below": limits.start_below})
+    if build == 0:
+        return Reason("pool.at_maximum", {"pool": pool, "total": counts.total, "stop_at": limits.stop_at})
+    return Reason(
+        "pool.below_threshold",
+        {"pool": pool, "unassigned": counts.unassigned, "start_below": limits.start_below, "build": build},
+    )
