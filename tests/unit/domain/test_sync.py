@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from tests.unit.domain.records import MINUTE, NOW, desktop, desktops
 
 from portico.domain.model import Desktop, Power, Stage, Status
+from portico.domain.states import may_stage
 from portico.domain.sync import (
     Action,
     Adopt,
@@ -234,3 +235,24 @@ def test_nothing_is_removed_that_is_not_ours_to_delete(
         if isinstance(action, MarkGone):
             assert by_id[action.desktop_id].stage is not Stage.GONE
             assert by_id[action.desktop_id].status is not Status.DELETED
+
+
+@given(KNOWN, MACHINES, st.booleans())
+def test_each_stage_that_a_pass_sets_may_follow_the_last(
+    known: list[Desktop], machines: list[Seen], complete: bool
+) -> None:
+    stage = {one.id: one.stage for one in known}
+    for action in compare(known, machines, complete, "us", NOW, dict.fromkeys(stage, 9)):
+        match action:
+            case Adopt(desktop_id):
+                following = Stage.BUILDING
+            case MarkGone(desktop_id):
+                following = Stage.GONE
+            case Fail(desktop_id):
+                following = Stage.FAILED
+            case Update(desktop_id, {"stage": Stage() as changed}):
+                following = changed
+            case _:
+                continue
+        assert may_stage(stage[desktop_id], following)
+        stage[desktop_id] = following
