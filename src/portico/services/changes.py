@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, update
 from portico.domain.access import Actor
 from portico.services.broker import Broker
 from portico.services.snapshot import CONFIGURATION
-from portico.store import tables
+from portico.store import events, tables
 
 
 class Hook(Protocol):
@@ -30,20 +30,10 @@ def register(occasion: str, hook: Hook) -> None:
 
 def announce(broker: Broker, conn: Connection, actor: Actor, code: str, subject: Mapping[str, Any]) -> None:
     """Record an event about what the actor did. `subject` may hold user_id, desktop_id, pool_id, center_id; the rest are params."""
-    links = {key: subject[key] for key in ("user_id", "desktop_id", "pool_id", "center_id") if key in subject}
-    conn.execute(
-        insert(tables.events).values(
-            tenant_id=actor.tenant_id,
-            at=broker.now(),
-            level="info",
-            code=code,
-            params={key: value for key, value in subject.items() if key not in links},
-            reason=None,
-            actor=actor.login_name,
-            correlation="",
-            **links,
-        )
-    )
+    links = {key: str(subject[key]) for key in ("user_id", "desktop_id", "pool_id", "center_id") if key in subject}
+    params = {key: value for key, value in subject.items() if key not in links}
+    entry = events.Entry(broker.now(), code, actor.tenant_id, actor.login_name, params=params, **links)
+    events.add(conn, entry)
 
 
 def renumber(conn: Connection) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from portico.domain.model import Policy, PoolAssignment
 from portico.errors import Conflict
@@ -17,14 +17,16 @@ _PLANS = {
     "release_plan_id": (t.release_plans, "release plan"),
 }
 _COLUMNS = ("id", "pool_id", "position")
+_NOT_SHOWN = ("tenant_id", "policy_id", "version")
 
 
 class Policies(Writer):
     """Policies are written as a whole: the lines that are no longer there are deleted, the others keep their ids."""
 
-    def form_values(self, row: Any) -> dict[str, Any]:
-        """Return the form without the lines, which check() and after() treat as unchanged when they were not sent."""
-        return {"name": row.name, **row.body, "is_default": row.is_default}
+    def form_values(self, conn: Connection, row: Any) -> dict[str, Any]:
+        """Return the form with its lines, so that they stay when they are not sent."""
+        lines = [{key: value for key, value in line.items() if key != "position"} for line in lines_of(conn, [row.id])[row.id]]
+        return {"name": row.name, **row.body, "is_default": row.is_default, "assignments": lines}
 
     def check(self, write: Write) -> dict[str, str]:
         """Check the name, the one default policy and what each line refers to."""
@@ -79,16 +81,9 @@ class Policies(Writer):
         named = select(t.users.c.login_name).where(t.users.c.policy_id == write.id, t.users.c.deleted_at.is_(None))
         return [f"user {name}" for name in write.conn.scalars(named.limit(20))]
 
-    def show(self, conn: Any, noun: Noun, rows: list[Any]) -> dict[Any, dict[str, Any]]:
+    def show(self, conn: Connection, noun: Noun, rows: list[Any]) -> dict[Any, dict[str, Any]]:
         """Add the lines of all policies in one statement."""
-        lines = t.pool_assignments
-        there = lines.c.policy_id.in_([row.id for row in rows]) & lines.c.deleted_at.is_(None)
-        by_policy: dict[str, list[dict[str, Any]]] = {row.id: [] for row in rows}
-        for line in conn.execute(select(lines).where(there).order_by(lines.c.position)):
-            shown = adapter(PoolAssignment).dump_python(pool_assignment(line), mode="json")
-            by_policy[line.policy_id].append(
-                {key: value for key, value in shown.items() if key not in ("tenant_id", "policy_id", "version")}
-            )
+        by_policy = lines_of(conn, [row.id for row in rows])
         return {row.id: _policy(row) | {"assignments": by_policy[row.id]} for row in rows}
 
 
@@ -105,6 +100,17 @@ class Plans(Writer):
         )
         names = {row.name for row in write.conn.execute(there) if row.body.get(column) == write.id}
         return [f"policy {name}" for name in sorted(names)]
+
+
+def lines_of(conn: Connection, policy_ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return the lines of policies in their order, in one statement."""
+    lines = t.pool_assignments
+    there = lines.c.policy_id.in_(policy_ids) & lines.c.deleted_at.is_(None)
+    found: dict[str, list[dict[str, Any]]] = {id: [] for id in policy_ids}
+    for line in conn.execute(select(lines).where(there).order_by(lines.c.position)):
+        shown = adapter(PoolAssignment).dump_python(pool_assignment(line), mode="json")
+        found[line.policy_id].append({key: value for key, value in shown.items() if key not in _NOT_SHOWN})
+    return found
 
 
 def _lines(write: Write) -> list[Any]:

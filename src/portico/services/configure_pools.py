@@ -27,7 +27,7 @@ class Pools(Writer):
         strange = unknown(provisioning["name_template"], NAME_TAGS)
         if strange:
             known = ", ".join(f"{{{tag}}}" for tag in NAME_TAGS)
-            wrong["provisioning.name_template"] = f"There is no tag {{{strange[0]}}}. Use {known}."
+            wrong["provisioning.name_template"] = f"There is no tag {strange[0]}. Use {known}."
         wrong |= missing(write, t.pools, {"parent_id": values["parent_id"]}, "pool")
         wrong |= missing(write, t.centers, {"provisioning.center_id": provisioning["center_id"]}, "center")
         wrong |= missing(write, t.centers, {f"rule.centers.{i}": id for i, id in enumerate(rule["centers"])}, "center")
@@ -72,8 +72,6 @@ def _limits(provisioning: dict[str, Any]) -> dict[str, str]:
         wrong["provisioning.center_id"] = "Choose the center to build in, or switch building off."
     if builds and not provisioning["image"]:
         wrong["provisioning.image"] = "Choose the image to build from, or switch building off."
-    if builds and provisioning["center_id"] and "{SEQUENCE" not in provisioning["name_template"]:
-        wrong["provisioning.name_template"] = "Names must differ: put {SEQUENCE} somewhere."
     return wrong
 
 

@@ -62,6 +62,14 @@ class CenterForm:
     kind: str
     notes: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    active: bool = True
+    offer_desktops: bool = True
+    new_as_deletable: bool = False
+    start_unavailable: bool = False
+    realm: str = ""
+    scan_seconds: int = 60
+    fast_scan_seconds: int = 5
+    full_pass_seconds: int = 900
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def validate(form: type[BaseModel], data: Mapping[str, Any]) -> tuple[dict[str, 
         return form.model_validate(_without(data, errors)).model_dump(mode="json"), errors
     except ValidationError as problem:
         found = problem.errors(include_url=False, include_context=True)
-    errors = {_path(error["loc"]): _sentence(error) for error in found} | errors
+    errors = {path_of(error["loc"]): sentence_of(error) for error in found} | errors
     for wrong in (set(errors), {path.partition(".")[0] for path in errors}):
         placeholders = {name: "-" for name in wrong if name in form.model_fields and form.model_fields[name].is_required()}
         try:
@@ -192,7 +192,8 @@ def _column_type(column: Any, nullable: bool) -> Any:
     return found | None if nullable and found is not Any else found
 
 
-def _path(loc: tuple[int | str, ...]) -> str:
+def path_of(loc: tuple[int | str, ...]) -> str:
+    """Return the path of a field, such as `provisioning.limits.stop_at`."""
     return ".".join(str(part) for part in loc)
 
 
@@ -249,5 +250,6 @@ _SENTENCES = {
 }
 
 
-def _sentence(error: ErrorDetails) -> str:
+def sentence_of(error: ErrorDetails) -> str:
+    """Say what is wrong and what to do."""
     return _SENTENCES.get(error["type"], error["msg"] + ".").format_map(error.get("ctx", {}))

@@ -34,7 +34,7 @@ class Writer:
         """Do the slow work before the transaction, such as hashing."""
         return {}
 
-    def form_values(self, row: Any) -> dict[str, Any]:
+    def form_values(self, conn: Connection, row: Any) -> dict[str, Any]:
         """Return what the form of an existing row holds."""
         return {"name": row.name, **row.body}
 
