@@ -46,8 +46,9 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 Id = String(36)
 Word = String(40)  # a code, a state, a kind
+Hash = String(64)  # SHA-256 in hex
 Name = Unicode(200)
 Prose = UnicodeText().with_variant(Text(), "sqlite", "postgresql")
 Json = JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
-__all__ = ["DateTime", "Id", "Json", "Name", "Prose", "UTCDateTime", "Word"]
+__all__ = ["DateTime", "Hash", "Id", "Json", "Name", "Prose", "UTCDateTime", "Word"]

@@ -1,9 +1,11 @@
 """Users, and what stops a guesser: counters by user and by client address."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, insert, select, update
+from sqlalchemy import Connection, Row, case, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portico.domain.model import User
@@ -29,19 +31,26 @@ def record(row: Row[Any]) -> User:
     )
 
 
-def login_facts(conn: Connection, login_name: str, address: str) -> tuple[Row[Any] | None, int, datetime | None]:
-    """Return the user's row, and the failures from this address with the begin of their window: one statement."""
-    query = (
-        select(users, attempts.c.failed.label("address_failed"), attempts.c.window_at.label("address_window"))
-        .select_from(users)
-        .outerjoin(attempts, attempts.c.address == address)
-        .where(users.c.directory == "local", users.c.login_name == login_name, users.c.deleted_at.is_(None))
-    )
-    row = conn.execute(query).first()
-    if row is not None:
-        return row, row.address_failed or 0, row.address_window
-    found = conn.execute(select(attempts).where(attempts.c.address == address)).first()
-    return None, (found.failed if found else 0), (found.window_at if found else None)
+def address_key(address: str) -> str:
+    """Return the key under which failures from an address are counted."""
+    return f"a:{address}"
+
+
+def name_key(login_name: str) -> str:
+    """Return the key under which failures for a name that nobody has are counted."""
+    return "n:" + sha256(login_name.encode()).hexdigest()[:60]
+
+
+def login_facts(
+    conn: Connection, login_name: str, address: str
+) -> tuple[Row[Any] | None, Mapping[str, Row[Any]]]:
+    """Return the user's row, and the counters by address and by name: two statements, for unknown users too."""
+    row = conn.execute(
+        select(users).where(users.c.directory == "local", users.c.login_name == login_name, users.c.deleted_at.is_(None))
+    ).first()
+    keys = (address_key(address), name_key(login_name))
+    counters = {found.key: found for found in conn.execute(select(attempts).where(attempts.c.key.in_(keys)))}
+    return row, counters
 
 
 def note_failure(conn: Connection, user_id: str, **lockout: Any) -> None:
@@ -56,12 +65,29 @@ def note_address_failure(conn: Connection, address: str, now: datetime) -> None:
         "failed": case((old, 1), else_=attempts.c.failed + 1),
         "window_at": case((old, now), else_=attempts.c.window_at),
     }
-    if conn.execute(update(attempts).where(attempts.c.address == address).values(values)).rowcount == 0:
+    _count(conn, address_key(address), values, {"failed": 1, "window_at": now, "locked_until": None})
+
+
+def note_name_failure(conn: Connection, login_name: str, **lockout: Any) -> None:
+    """Keep the lock-out state of a name that nobody has."""
+    values = {
+        "failed": lockout["failed"], "window_at": lockout["last_failed_at"], "locked_until": lockout["locked_until"]
+    }  # fmt: skip
+    _count(conn, name_key(login_name), values, values)
+
+
+def _count(conn: Connection, key: str, values: Mapping[str, Any], first: Mapping[str, Any]) -> None:
+    if conn.execute(update(attempts).where(attempts.c.key == key).values(values)).rowcount == 0:
         try:
             with conn.begin_nested():
-                conn.execute(insert(attempts).values(address=address, failed=1, window_at=now))
+                conn.execute(insert(attempts).values(key=key, **first))
         except IntegrityError:
-            conn.execute(update(attempts).where(attempts.c.address == address).values(values))
+            conn.execute(update(attempts).where(attempts.c.key == key).values(values))
+
+
+def purge_attempts(conn: Connection, before: datetime) -> int:
+    """Delete counters whose window began before a time."""
+    return conn.execute(delete(attempts).where(attempts.c.window_at < before)).rowcount
 
 
 def note_login(conn: Connection, user_id: str, now: datetime) -> None:
