@@ -33,7 +33,9 @@ class Centers(Writer):
         values, wrong = write.values, unique(write, "name")
         driver = write.broker.cloud_drivers.get(values["kind"])
         if driver is None:
-            wrong["kind"] = f"Choose one of {', '.join(sorted(write.broker.cloud_drivers)) or 'none: no driver is installed'}."
+            wrong["kind"] = (
+                f"Choose one of {', '.join(sorted(write.broker.cloud_drivers)) or 'none: no driver is installed'}."
+            )
             return wrong
         if write.old is not None and write.old.kind != values["kind"]:
             wrong["kind"] = "A center stays of its kind. Make a new center instead."
@@ -67,7 +69,9 @@ class Centers(Writer):
         """Mark the center and its desktops deleted; the machines stay where they are."""
         now = write.broker.now()
         theirs = (t.desktops.c.center_id == write.id) & t.desktops.c.deleted_at.is_(None)
-        held = t.assignments.c.released_at.is_(None) & t.assignments.c.desktop_id.in_(select(t.desktops.c.id).where(theirs))
+        held = t.assignments.c.released_at.is_(None) & t.assignments.c.desktop_id.in_(
+            select(t.desktops.c.id).where(theirs)
+        )
         ended = len(list(write.conn.scalars(select(t.assignments.c.id).where(held))))
         gone = update(t.desktops).where(theirs).values(status=str(Status.DELETED), deleted_at=now, updated_at=now)
         desktops = write.conn.execute(gone).rowcount
@@ -86,7 +90,9 @@ def setting_fields(settings: type) -> tuple[FieldInfo, ...]:
         required = item.default is MISSING and item.default_factory is MISSING
         default = None if item.default is MISSING else item.default
         kind = "secret" if meta.secret else _kind(hint)
-        found.append(FieldInfo(name, meta.title, meta.help, kind, required, default, meta.unit, meta.choices, meta.advanced))
+        found.append(
+            FieldInfo(name, meta.title, meta.help, kind, required, default, meta.unit, meta.choices, meta.advanced)
+        )
     return tuple(found)
 
 
@@ -98,7 +104,11 @@ def secret_names(settings: type) -> frozenset[str]:
 def check_settings(settings: type, values: Mapping[str, Any]) -> dict[str, str]:
     """Return a sentence for each wrong setting, by its path in the center's form."""
     described = _described(settings)
-    wrong = {f"settings.{name}": "This kind of center has no such setting. Leave it out." for name in values if name not in described}
+    wrong = {
+        f"settings.{name}": "This kind of center has no such setting. Leave it out."
+        for name in values
+        if name not in described
+    }
     for name, (_, meta) in described.items():
         if meta.choices and values.get(name) not in (None, "") and values[name] not in meta.choices:
             wrong[f"settings.{name}"] = f"Choose one of {', '.join(meta.choices)}."
@@ -108,7 +118,9 @@ def check_settings(settings: type, values: Mapping[str, Any]) -> dict[str, str]:
         for error in problem.errors(include_url=False):
             wrong.setdefault(f"settings.{path_of(error['loc'])}", sentence_of(error))
     except Invalid as problem:
-        wrong.update({f"settings.{key}": text for key, text in problem.fields.items()} or {"settings": problem.sentence})
+        wrong.update(
+            {f"settings.{key}": text for key, text in problem.fields.items()} or {"settings": problem.sentence}
+        )
     return wrong
 
 

@@ -8,22 +8,19 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 
 from portico.domain.access import AREAS, Actor, Level
-from portico.domain.login import check_password_policy
+from portico.domain.explain import remedy
+from portico.domain.login import check_password_policy, split_name
 from portico.domain.model import Role
 from portico.errors import Conflict, Denied
 from portico.services.broker import Broker
-from portico.services.secrets import hash_secret
+from portico.services.explaining import sentence
+from portico.services.sessions import hash_secret
 from portico.services.writing import Write, Writer, missing, unique
 from portico.store import sessions
 from portico.store import tables as t
 from portico.store.records import from_row
 
 GENERATED_BYTES = 12  # 96 bits, 16 characters
-_PASSWORD_SENTENCES = {
-    "password.short": "Use at least {minimum} characters.",
-    "password.one_character": "Use more than one character over and over.",
-    "password.contains_name": "Leave the user name out of the password.",
-}
 
 
 class Users(Writer):
@@ -45,26 +42,34 @@ class Users(Writer):
         """Return the form, without a password."""
         return {
             name: row._mapping[name]
-            for name in ("login_name", "display_name", "email", "role_id", "policy_id", "disabled", "must_change_password")
+            for name in (
+                "login_name",
+                "display_name",
+                "email",
+                "role_id",
+                "policy_id",
+                "disabled",
+                "must_change_password",
+            )
         }
 
     def check(self, write: Write) -> dict[str, str]:
         """Check the name over all tenants (people log in without naming theirs), the password, role and policy."""
         values = write.values
-        name = str(values["login_name"]).casefold()
+        name = split_name(str(values["login_name"]))[0]
         taken = select(t.users.c.id).where(
             t.users.c.login_name == name, t.users.c.id != write.id, t.users.c.deleted_at.is_(None)
         )
         wrong = missing(write, t.roles, {"role_id": values["role_id"]}, "role")
         wrong |= missing(write, t.policies, {"policy_id": values["policy_id"]}, "policy")
-        if not name or any(letter.isspace() or letter in "\\@" for letter in name):
+        if not name or any(letter in "\\@ " for letter in str(values["login_name"])):
             wrong["login_name"] = "Give a name without spaces, @ and backslash."
         elif write.conn.scalar(taken.limit(1)):
             wrong["login_name"] = "This name is taken. Choose another one."
         if values["password"]:
             reason = check_password_policy(values["password"], name)
             if reason:
-                wrong["password"] = _PASSWORD_SENTENCES[reason.code].format_map(dict(reason.params))
+                wrong["password"] = f"{sentence(reason)} {remedy(reason.code)}".format_map(dict(reason.params)).strip()
         if write.old is not None and write.old.id == write.actor.user_id and values["disabled"]:
             wrong["disabled"] = "You cannot lock yourself out. Ask another administrator."
         if not wrong:
@@ -74,7 +79,7 @@ class Users(Writer):
     def row(self, write: Write) -> dict[str, Any]:
         """Fold the name; change the password only when one was typed."""
         values = {key: value for key, value in write.values.items() if key != "password"}
-        values["login_name"] = str(values["login_name"]).casefold()
+        values["login_name"] = split_name(str(values["login_name"]))[0]
         if "hash" in write.ready:
             values["password_hash"] = write.ready["hash"]
             values |= {"failed": 0, "locked_until": None, "last_failed_at": None}
@@ -195,11 +200,16 @@ class Tokens(Writer):
         days = write.values["days"]
         expires_at = write.broker.now() + timedelta(days=days) if days else None
         hashed = hash_secret(write.ready["secret"])
-        return {"name": write.values["name"], "user_id": write.actor.user_id, "secret_hash": hashed, "expires_at": expires_at}
+        return {
+            "name": write.values["name"],
+            "user_id": write.actor.user_id,
+            "secret_hash": hashed,
+            "expires_at": expires_at,
+        }
 
     def after(self, write: Write) -> dict[str, Any]:
         """Answer with the bearer, once."""
-        return {"secret": f"{write.id}.{write.ready['secret']}"}
+        return {"secret": f"pt.{write.id}.{write.ready['secret']}"}
 
     def delete(self, write: Write) -> dict[str, Any]:
         """Revoke the token."""
@@ -216,7 +226,9 @@ def begin_tenant(write: Write) -> None:
     for name, granted in (("Administrator", areas), ("User", {})):
         body = {"areas": granted, "builtin": True}
         write.conn.execute(insert(t.roles).values(id=write.broker.new_id(), name=name, body=body, **common))
-    write.conn.execute(insert(t.policies).values(id=write.broker.new_id(), name="Default", body={}, is_default=True, **common))
+    write.conn.execute(
+        insert(t.policies).values(id=write.broker.new_id(), name="Default", body={}, is_default=True, **common)
+    )
 
 
 def _refuse_stronger(write: Write, role_ids: set[str]) -> None:

@@ -25,7 +25,10 @@ class Policies(Writer):
 
     def form_values(self, conn: Connection, row: Any) -> dict[str, Any]:
         """Return the form with its lines, so that they stay when they are not sent."""
-        lines = [{key: value for key, value in line.items() if key != "position"} for line in lines_of(conn, [row.id])[row.id]]
+        lines = [
+            {key: value for key, value in line.items() if key != "position"}
+            for line in lines_of(conn, [row.id])[row.id]
+        ]
         return {"name": row.name, **row.body, "is_default": row.is_default, "assignments": lines}
 
     def check(self, write: Write) -> dict[str, str]:

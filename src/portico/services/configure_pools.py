@@ -31,7 +31,9 @@ class Pools(Writer):
         wrong |= missing(write, t.pools, {"parent_id": values["parent_id"]}, "pool")
         wrong |= missing(write, t.centers, {"provisioning.center_id": provisioning["center_id"]}, "center")
         wrong |= missing(write, t.centers, {f"rule.centers.{i}": id for i, id in enumerate(rule["centers"])}, "center")
-        wrong |= missing(write, t.desktops, {f"rule.desktops.{i}": id for i, id in enumerate(rule["desktops"])}, "desktop")
+        wrong |= missing(
+            write, t.desktops, {f"rule.desktops.{i}": id for i, id in enumerate(rule["desktops"])}, "desktop"
+        )
         return wrong | ({} if "parent_id" in wrong else _cycle(write))
 
     def first(self, write: Write) -> dict[str, Any]:
@@ -50,7 +52,9 @@ class Pools(Writer):
         """Name the policies that offer from the pool and the pools below it."""
         lines, policies = t.pool_assignments, t.policies
         offering = select(policies.c.name).join(lines, lines.c.policy_id == policies.c.id).distinct()
-        offering = offering.where(lines.c.pool_id == write.id, lines.c.deleted_at.is_(None), policies.c.deleted_at.is_(None))
+        offering = offering.where(
+            lines.c.pool_id == write.id, lines.c.deleted_at.is_(None), policies.c.deleted_at.is_(None)
+        )
         below = [row.name for row in _all(write) if row.body.get("parent_id") == write.id]
         return [*(f"policy {name}" for name in write.conn.scalars(offering)), *(f"pool {name}" for name in below)]
 

@@ -40,23 +40,31 @@ _POOL = {
     "rule.desktops": Spec("Desktops", "Only these desktops; none chosen means any.", advanced=True),
     "rule.join": Spec("Match", "Whether all conditions must hold, or any one.", choices=("and", "or")),
     "rule.rules.attribute": Spec("Attribute"),
-    "rule.rules.operator": Spec(
-        "Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "gt", "lt", "ip", "np")
-    ),
+    "rule.rules.operator": Spec("Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "gt", "lt", "ip", "np")),
     "rule.rules.text": Spec("Value"),
     "provisioning.limits.enabled": Spec("Build desktops", "Portico makes new desktops for this pool."),
     "provisioning.limits.start_below": Spec(
-        "Start when unassigned desktops drop below", "Unavailable ones count as well; 0 builds none.", "desktops", 0, 100_000
+        "Start when unassigned desktops drop below",
+        "Unavailable ones count as well; 0 builds none.",
+        "desktops",
+        0,
+        100_000,
     ),
     "provisioning.limits.stop_at": Spec(
-        "Stop when total desktops reach", "The pool is never built beyond this number; 0 builds none.", "desktops", 0, 100_000
+        "Stop when total desktops reach",
+        "The pool is never built beyond this number; 0 builds none.",
+        "desktops",
+        0,
+        100_000,
     ),
     "provisioning.center_id": Spec("Provision in center", "Decides what the menus below offer."),
     "provisioning.image": Spec("Image", "What new desktops are made from."),
     "provisioning.flavor": Spec("Flavor", "How large new desktops are."),
     "provisioning.network": Spec("Network", "Where new desktops are attached."),
     "provisioning.name_template": Spec("Names", "Static text with tags, such as desktop-{SEQUENCE}."),
-    "provisioning.sequence_start": Spec("First number", "What {SEQUENCE} starts with.", "", 0, 1_000_000_000, advanced=True),
+    "provisioning.sequence_start": Spec(
+        "First number", "What {SEQUENCE} starts with.", "", 0, 1_000_000_000, advanced=True
+    ),
     "provisioning.user_data": Spec(
         "User data", "Given to cloud-init or cloudbase-init of a new desktop.", longest=65_535, advanced=True
     ),
@@ -64,7 +72,9 @@ _POOL = {
     "provisioning.start_unavailable": Spec(
         "Initialize as unavailable", "Not offered until somebody sets them available.", advanced=True
     ),
-    "provisioning.max_sessions": Spec("Sessions per desktop", "More than one for terminal servers.", "", 1, 1000, advanced=True),
+    "provisioning.max_sessions": Spec(
+        "Sessions per desktop", "More than one for terminal servers.", "", 1, 1000, advanced=True
+    ),
     "provisioning.options": Spec("Options of the center", "Zone, security groups, volume, floating IP.", advanced=True),
 }
 
@@ -117,9 +127,18 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "settings": Spec("Settings", "How to reach it; depends on the kind."),
         "active": Spec("Active", "An inactive center is not asked for anything; its desktops stay as they are."),
         "offer_desktops": Spec("Offer its desktops"),
-        "new_as_deletable": Spec("Found desktops are deletable", "Portico may delete machines that it did not make.", advanced=True),
-        "start_unavailable": Spec("Found desktops are unavailable", "Until somebody sets them available.", advanced=True),
-        "realm": Spec("Realm", "Names the network that its addresses belong to, where tenants' addresses overlap.", longest=40, advanced=True),
+        "new_as_deletable": Spec(
+            "Found desktops are deletable", "Portico may delete machines that it did not make.", advanced=True
+        ),
+        "start_unavailable": Spec(
+            "Found desktops are unavailable", "Until somebody sets them available.", advanced=True
+        ),
+        "realm": Spec(
+            "Realm",
+            "Names the network that its addresses belong to, where tenants' addresses overlap.",
+            longest=40,
+            advanced=True,
+        ),
         "scan_seconds": Spec("Look for changes every", "", "seconds", 5, 86_400, advanced=True),
         "fast_scan_seconds": Spec("While something changes, every", "", "seconds", 1, 3600, advanced=True),
         "full_pass_seconds": Spec("Look at everything every", "", "seconds", 30, 604_800, advanced=True),
@@ -147,7 +166,9 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "login_name": Spec("User name", "What the person types to log in."),
         "display_name": Spec("Full name"),
         "email": Spec("Email"),
-        "password": Spec("Password", "At least 12 characters. Left out for a new user, one is made.", longest=1024, secret=True),
+        "password": Spec(
+            "Password", "At least 12 characters. Left out for a new user, one is made.", longest=1024, secret=True
+        ),
         "role_id": Spec("Role"),
         "policy_id": Spec("Policy", "Empty: the default policy."),
         "disabled": Spec("Disabled", "May not log in."),

@@ -53,7 +53,9 @@ def reach(noun: Noun, actor: Actor) -> ColumnElement[bool]:
     if noun.reach == "deployment":
         return true()
     if noun.reach == "own":
-        return and_(columns.tenant_id == actor.tenant_id, columns.user_id == actor.user_id, columns.revoked_at.is_(None))
+        return and_(
+            columns.tenant_id == actor.tenant_id, columns.user_id == actor.user_id, columns.revoked_at.is_(None)
+        )
     mine = columns.tenant_id == actor.tenant_id
     shared = noun.reach == "tenant+shared" or (noun.reach == "tenant+deployment" and may(actor, "tenants"))
     return or_(mine, columns.tenant_id.is_(None)) if shared else mine
@@ -97,7 +99,9 @@ def _limit(limit: int) -> int:
 
 def _conditions(noun: Noun, query: Query) -> list[ColumnElement[bool]]:
     words, filters = _split(noun, query)
-    unknown = {name: f"Choose one of {', '.join(noun.filters) or 'none'}." for name in filters if name not in noun.filters}
+    unknown = {
+        name: f"Choose one of {', '.join(noun.filters) or 'none'}." for name in filters if name not in noun.filters
+    }
     if unknown:
         raise Invalid("The list cannot be filtered so.", unknown)
     found = [noun.filters[name](text) for name, text in filters.items()]

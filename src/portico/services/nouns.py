@@ -130,7 +130,6 @@ class SettingForm:
     value: int | str
 
 
-
 def _equals(column: ColumnElement[Any]) -> Filter:
     return lambda text: column == text
 
@@ -177,7 +176,9 @@ def _configuration(name: str, record: type, leave_out: tuple[str, ...] = (), **m
         "actions": ("restore",),
     }
     form = _form(f"{record.__name__}Form", record, name, *NOT_WRITTEN, *leave_out)
-    return Noun(name, title, table=t.metadata.tables[name.replace("-", "_")], record=record, form=form, **defaults | more)
+    return Noun(
+        name, title, table=t.metadata.tables[name.replace("-", "_")], record=record, form=form, **defaults | more
+    )
 
 
 _LINE = ("assignments.tenant_id", "assignments.policy_id", "assignments.position", "assignments.version")

@@ -32,7 +32,9 @@ class FieldInfo:
     advanced: bool = False
 
 
-def form_of(title: str, record: type, specs: Mapping[str, Spec], leave_out: Iterable[str] = (), path: str = "") -> type[BaseModel]:
+def form_of(
+    title: str, record: type, specs: Mapping[str, Spec], leave_out: Iterable[str] = (), path: str = ""
+) -> type[BaseModel]:
     """Build the model of what may be written of a record: unknown fields refused, limits of `specs` applied.
 
     `leave_out` names paths. A nested record's own id is optional, since a new line has none yet.
@@ -55,7 +57,9 @@ def form_of(title: str, record: type, specs: Mapping[str, Spec], leave_out: Iter
 
 def item_of(title: str, columns: Mapping[str, type | Any]) -> type[BaseModel]:
     """Build the model of what is answered, for the API's description."""
-    return create_model(title, __config__=ConfigDict(extra="allow"), **{key: (hint, ...) for key, hint in columns.items()})
+    return create_model(
+        title, __config__=ConfigDict(extra="allow"), **{key: (hint, ...) for key, hint in columns.items()}
+    )
 
 
 def column_types(table: Table, names: Iterable[str]) -> dict[str, Any]:
@@ -72,7 +76,9 @@ def validate(form: type[BaseModel], data: Mapping[str, Any]) -> tuple[dict[str, 
         found = problem.errors(include_url=False, include_context=True)
     errors = {path_of(error["loc"]): sentence_of(error) for error in found} | errors
     for wrong in (set(errors), {path.partition(".")[0] for path in errors}):
-        placeholders = {name: "-" for name in wrong if name in form.model_fields and form.model_fields[name].is_required()}
+        placeholders = {
+            name: "-" for name in wrong if name in form.model_fields and form.model_fields[name].is_required()
+        }
         try:
             return form.model_validate(_without(data, wrong) | placeholders).model_dump(mode="json"), errors
         except ValidationError:  # A line of a list lacks what it must have: go on without the whole list.
@@ -146,10 +152,16 @@ def _limited(hint: Any, spec: Spec) -> Any:
 
 def _default(item: Any) -> Any:
     if item.default is not MISSING:
-        return Field(default=list(item.default) if isinstance(item.default, tuple) else item.default, validate_default=True)
+        return Field(
+            default=list(item.default) if isinstance(item.default, tuple) else item.default, validate_default=True
+        )
     if item.default_factory is not MISSING:
         factory = item.default_factory
-        return Field(default_factory=(lambda: {}), validate_default=True) if is_dataclass(factory) else Field(default_factory=factory)
+        return (
+            Field(default_factory=(lambda: {}), validate_default=True)
+            if is_dataclass(factory)
+            else Field(default_factory=factory)
+        )
     return ...
 
 
@@ -205,7 +217,11 @@ def _without(data: Any, paths: Iterable[str], here: str = "") -> Any:
             key: _without(value, paths, f"{here}{key}.") for key, value in data.items() if f"{here}{key}" not in paths
         }
     if isinstance(data, list | tuple):
-        return [_without(value, paths, f"{here}{index}.") for index, value in enumerate(data) if f"{here}{index}" not in paths]
+        return [
+            _without(value, paths, f"{here}{index}.")
+            for index, value in enumerate(data)
+            if f"{here}{index}" not in paths
+        ]
     return data
 
 

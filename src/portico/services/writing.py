@@ -62,7 +62,11 @@ class Writer:
     def delete(self, write: Write) -> dict[str, Any]:
         """Delete the row; returns what was done, in numbers."""
         table, now = write.noun.table, write.broker.now()
-        gone = update(table).where(table.c.id == write.id).values(deleted_at=now, updated_at=now, version=table.c.version + 1)
+        gone = (
+            update(table)
+            .where(table.c.id == write.id)
+            .values(deleted_at=now, updated_at=now, version=table.c.version + 1)
+        )
         return {"deleted": write.conn.execute(gone).rowcount}
 
     def show(self, conn: Connection, noun: Noun, rows: list[Any]) -> dict[Any, dict[str, Any]]:
@@ -95,7 +99,9 @@ def missing(write: Write, table: Table, wanted: Mapping[str, str | None], what: 
     """Check that the ids (field path → id) stand in a table of the same tenant."""
     ids = {id for id in wanted.values() if id}
     known = existing(write, table, ids)
-    return {path: f"There is no such {what}. Choose another one." for path, id in wanted.items() if id and id not in known}
+    return {
+        path: f"There is no such {what}. Choose another one." for path, id in wanted.items() if id and id not in known
+    }
 
 
 def existing(write: Write, table: Table, ids: Iterable[str]) -> set[str]:
