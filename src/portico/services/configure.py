@@ -137,7 +137,7 @@ def restore_item(broker: Broker, actor: Actor, noun: str, id: str) -> dict[str, 
     try:
         with broker.db.write() as conn:
             deleted = (table.c.id == id) & reach(kind, actor) & table.c.deleted_at.is_not(None)
-            back = {"deleted_at": None, "updated_at": broker.now(), "version": table.c.version + 1}
+            back: dict[str, Any] = {"deleted_at": None, "updated_at": broker.now(), "version": table.c.version + 1}
             if noun == "policies":  # The default mark stays with whoever has it now.
                 back["is_default"] = False
             if conn.execute(update(table).where(deleted).values(back)).rowcount != 1:

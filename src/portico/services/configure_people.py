@@ -7,13 +7,12 @@ from typing import Any
 
 from sqlalchemy import func, insert, select, update
 
+from portico.domain import explain
 from portico.domain.access import AREAS, Actor, Level
-from portico.domain.explain import remedy
 from portico.domain.login import check_password_policy, split_name
 from portico.domain.model import Role
 from portico.errors import Conflict, Denied
 from portico.services.broker import Broker
-from portico.services.explaining import sentence
 from portico.services.sessions import hash_secret
 from portico.services.writing import Write, Writer, missing, unique
 from portico.store import sessions
@@ -69,7 +68,8 @@ class Users(Writer):
         if values["password"]:
             reason = check_password_policy(values["password"], name)
             if reason:
-                wrong["password"] = f"{sentence(reason)} {remedy(reason.code)}".format_map(dict(reason.params)).strip()
+                message, filling = explain.sentence(reason)
+                wrong["password"] = f"{message} {explain.remedy(reason.code)}" % filling
         if write.old is not None and write.old.id == write.actor.user_id and values["disabled"]:
             wrong["disabled"] = "You cannot lock yourself out. Ask another administrator."
         if not wrong:

@@ -29,10 +29,6 @@ class Setting:
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
-        "portal.title": Setting(
-            "Name of the portal", "Shown at the log-in and in the window's title.", "Portico", 1, 60
-        ),
-        "portal.notice": Setting("Notice at the log-in", "Shown below the form; empty for none.", "", 0, 500),
         "logs.days": Setting("Keep events for", "Older ones are removed once a day.", 30, 1, 3650, "days"),
     }
 )

@@ -57,9 +57,8 @@ def form_of(
 
 def item_of(title: str, columns: Mapping[str, type | Any]) -> type[BaseModel]:
     """Build the model of what is answered, for the API's description."""
-    return create_model(
-        title, __config__=ConfigDict(extra="allow"), **{key: (hint, ...) for key, hint in columns.items()}
-    )
+    members: dict[str, Any] = {key: (hint, ...) for key, hint in columns.items()}
+    return create_model(title, __config__=ConfigDict(extra="allow"), **members)
 
 
 def column_types(table: Table, names: Iterable[str]) -> dict[str, Any]:

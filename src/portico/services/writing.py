@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, Table, func, select, update
 
 from portico.domain.access import Actor
@@ -79,7 +80,7 @@ class Writer:
 def body_items(record: type, row: Any) -> dict[str, Any]:
     """Return the body of a row with its record's defaults filled in."""
     data = {**row.body, "id": row.id, "tenant_id": row.tenant_id, "name": row.name}
-    kind = adapter(record)
+    kind: TypeAdapter[Any] = adapter(record)
     shown: dict[str, Any] = kind.dump_python(kind.validate_python(data), mode="json")
     return {key: value for key, value in shown.items() if key not in row._mapping and key != "tenant_id"}
 
