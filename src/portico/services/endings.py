@@ -32,7 +32,7 @@ def gone(broker: Broker, desktop_id: str, reason: Reason) -> None:
         )  # fmt: skip
         for live in assignments.list_live_of_desktop(conn, desktop_id):
             finish(broker, conn, assignment_record(live), row, reason)
-        pool_store.write_memberships(conn, desktop_id, ())
+        pool_store.write_memberships(conn, {desktop_id: ()})
         outside = reason.code == "desktop.deleted_outside"
         events.add(
             conn,
@@ -73,6 +73,4 @@ def close_connections(broker: Broker, conn: Connection, assignment_id: str, reas
         if row.gateway_id:
             message = {"kind": "close", "connection": row.id, "reason": reason}
             outbox.put(conn, f"gateway:{row.gateway_id}", message, now, now + timedelta(seconds=CLOSE_SECONDS))
-        connections.set_state(
-            conn, row.id, ("waiting", "ready", "open"), "closed", closed_at=now, close_reason=reason
-        )
+        connections.set_state(conn, row.id, ("waiting", "ready", "open"), "closed", closed_at=now, close_reason=reason)

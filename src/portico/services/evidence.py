@@ -29,7 +29,9 @@ def plans_of(broker: Broker, assignment: Assignment) -> tuple[ReleasePlan, Power
     )
 
 
-def apply(broker: Broker, assignment_id: str, event: Event, actor: str, reason: Reason | None = None) -> Assignment | None:
+def apply(
+    broker: Broker, assignment_id: str, event: Event, actor: str, reason: Reason | None = None
+) -> Assignment | None:
     """Let an event move an assignment; returns it as it is afterwards, None when there is none."""
     for _ in range(TRIES):
         with broker.db.write() as conn:
@@ -53,7 +55,7 @@ def step(
     if event is Event.LOGGED_OFF:
         assignments.note_evidence(conn, assignment.id)
         if assignment.state is AssignmentState.RELEASING:  # what the hand-over waits for
-            enqueue(broker, conn, "hand_over", OfAssignment(assignment.id), tenant_id=assignment.tenant_id)
+            enqueue_hand_over(broker, conn, assignment.id, assignment.tenant_id)
     if change is None:
         return assignment
     epoch = assignment.epoch + (1 if change.raise_epoch else 0)
@@ -87,7 +89,7 @@ def _follow(
         desktops.change(conn, desktop.id, broker.now(), session=str(change.desktop_session))
     arm(broker, conn, assignment, change.timers, epoch)
     if change.state is AssignmentState.RELEASING:
-        enqueue(broker, conn, "hand_over", OfAssignment(assignment.id), tenant_id=assignment.tenant_id)
+        enqueue_hand_over(broker, conn, assignment.id, assignment.tenant_id)
 
 
 def arm(broker: Broker, conn: Connection, assignment: Assignment, timers: tuple[Timer, ...], epoch: int) -> None:
@@ -100,3 +102,7 @@ def arm(broker: Broker, conn: Connection, assignment: Assignment, timers: tuple[
             run_at=now + timedelta(seconds=timer.after_seconds), reason=timer.reason,
         )  # fmt: skip
 
+
+def enqueue_hand_over(broker: Broker, conn: Connection, assignment_id: str, tenant_id: str) -> None:
+    """Queue the work that makes a desktop which was taken back safe for its next user."""
+    enqueue(broker, conn, "hand_over", OfAssignment(assignment_id), tenant_id=tenant_id)

@@ -7,7 +7,7 @@ from typing import Any
 from portico.domain import sync
 from portico.domain.explain import as_json
 from portico.domain.jobs import OfDesktop
-from portico.domain.model import Desktop, Reason, Stage, Status
+from portico.domain.model import Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import PorticoError
 from portico.ports.cloud import Machine, Scan
@@ -53,6 +53,7 @@ def scan(broker: Broker, center_id: str, *, full: bool = False) -> Passed | None
         known, [_seen(machine) for machine in found.machines], found.complete, broker.deployment_id, begun, missing
     )
     _keep_missing(broker, rows, missing)
+    _insert(broker, center, [action for action in actions if isinstance(action, sync.Insert)])
     for action in actions:
         _act(broker, center, action)
     without_agent = not cloud.capabilities().user_data
@@ -89,8 +90,6 @@ def _seen(machine: Machine) -> sync.Seen:
 
 def _act(broker: Broker, center: Center, action: sync.Action) -> None:
     match action:
-        case sync.Insert():
-            _insert(broker, center, action)
         case sync.Update():
             _update(broker, center, action)
         case sync.Adopt():
@@ -108,26 +107,38 @@ def _act(broker: Broker, center: Center, action: sync.Action) -> None:
                 enqueue(broker, conn, "desktop_delete", OfDesktop(action.desktop_id), tenant_id=center.tenant_id)
 
 
-def _insert(broker: Broker, center: Center, action: sync.Insert) -> None:
-    seen, now = action.seen, broker.now()
-    row = {
+def _insert(broker: Broker, center: Center, actions: list[sync.Insert]) -> None:
+    """Record machines that nobody knew, all in one transaction."""
+    if not actions:
+        return
+    rows = [_found(broker, center, action.seen) for action in actions]
+    now = broker.now()
+    with broker.db.write() as conn:
+        for action in actions:
+            if action.replaces:
+                desktops.change(conn, action.replaces, now, external_id=None)
+        desktops.add(conn, rows)
+        membership.place(broker, conn, [row["id"] for row in rows])
+        entries = [
+            events.Entry(
+                now, "desktop.found", center.tenant_id, params={"desktop": row["name"], "center": center.name},
+                desktop_id=row["id"], center_id=center.id,
+            )
+            for row in rows
+        ]  # fmt: skip
+        events.add(conn, *entries)
+
+
+def _found(broker: Broker, center: Center, seen: sync.Seen) -> dict[str, Any]:
+    now = broker.now()
+    return {
         "id": broker.new_id(), "tenant_id": center.tenant_id, "center_id": center.id, "external_id": seen.external_id,
-        "name": seen.name, "power": seen.power, "address": seen.address, "public_address": seen.public_address,
+        "name": seen.name, "power": str(seen.power), "address": seen.address, "public_address": seen.public_address,
         "image_id": seen.image_id, "os_family": seen.os_family, "protocols": dict(seen.protocols), "tags": dict(seen.tags),
         "ssh_host_keys": list(seen.ssh_host_keys), "deletable": center.new_as_deletable, "realm": center.realm,
-        "status": Status.UNAVAILABLE if center.start_unavailable or not center.offer_desktops else Status.AVAILABLE,
-        "stage": Stage.READY, "stage_at": now, "created_at": now, "updated_at": now,
+        "status": str(Status.UNAVAILABLE if center.start_unavailable or not center.offer_desktops else Status.AVAILABLE),
+        "stage": str(Stage.READY), "stage_at": now, "created_at": now, "updated_at": now,
     }  # fmt: skip
-    with broker.db.write() as conn:
-        if action.replaces:
-            desktops.change(conn, action.replaces, now, external_id=None)
-        desktops.add(conn, [row])
-        membership.place(broker, conn, [str(row["id"])])
-        entry = events.Entry(
-            now, "desktop.found", center.tenant_id, params={"desktop": seen.name, "center": center.name},
-            desktop_id=str(row["id"]), center_id=center.id,
-        )  # fmt: skip
-        events.add(conn, entry)
 
 
 def _update(broker: Broker, center: Center, action: sync.Update) -> None:
@@ -165,7 +176,9 @@ def _retry(broker: Broker, desktop_id: str) -> None:
     now = broker.now()
     with broker.db.write() as conn:
         deadline = now + timedelta(seconds=provision.BUILD_SECONDS)
-        desktops.move_stage(conn, desktop_id, [Stage.CREATING], Stage.INTENT, now, deadline_at=deadline, missing_passes=0)
+        desktops.move_stage(
+            conn, desktop_id, [Stage.CREATING], Stage.INTENT, now, deadline_at=deadline, missing_passes=0
+        )
         enqueue(broker, conn, "desktop_build", OfDesktop(desktop_id), reason=Reason("build.again"))
 
 
@@ -213,7 +226,9 @@ def _note_status(broker: Broker, center: Center, status: str, reason: str) -> No
         if center.status != status:
             level = "info" if status == "online" else "error"
             params = {"center": center.name, "detail": reason}
-            entry = events.Entry(broker.now(), f"center.{status}", center.tenant_id, level=level, params=params, center_id=center.id)
+            entry = events.Entry(
+                broker.now(), f"center.{status}", center.tenant_id, level=level, params=params, center_id=center.id
+            )
             events.add(conn, entry)
 
 
@@ -223,6 +238,3 @@ def _next(broker: Broker, center: Center) -> int:
     moving = {"starting", "stopping"}
     busy = any(row.stage in IN_FLIGHT or row.power in moving for row in rows)
     return center.fast_scan_seconds if busy else center.scan_seconds
-
-
-__all__ = ["Desktop", "Passed", "scan"]

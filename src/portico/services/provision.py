@@ -15,12 +15,13 @@ from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
 from portico.domain.model import Desktop, Pool, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
+from portico.domain.tags import Value
 from portico.errors import CloudError, CloudNotFound, CloudRefused, QuotaExceeded
 from portico.ports.cloud import MachineSpec
 from portico.services import endings
 from portico.services.broker import Broker
-from portico.services.clouds import open_cloud
 from portico.services.claims import Claim
+from portico.services.clouds import open_cloud
 from portico.services.queueing import enqueue
 from portico.services.sessions import hash_secret
 from portico.store import agents, centers, desktops, events, pools
@@ -58,14 +59,20 @@ def _paused(pool: Pool, broker: Broker) -> Reason | None:
 
 
 def _names_in(conn: Connection, center_id: str | None) -> list[str]:
-    query = select(desktop_table.c.name).where(desktop_table.c.center_id == center_id, desktop_table.c.deleted_at.is_(None))
+    query = select(desktop_table.c.name).where(
+        desktop_table.c.center_id == center_id, desktop_table.c.deleted_at.is_(None)
+    )
     return list(conn.scalars(query)) if center_id else []
 
 
 def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning.Decision, taken: list[str]) -> None:
     """Record what will be built; the pool's build epoch decides which broker may."""
     wanted, now = pool.provisioning, broker.now()
-    context = {"POOL": lambda argument: pool.name, "TENANT": pool.tenant_id, "DATE": now.date().isoformat()}
+    context: dict[str, Value] = {
+        "POOL": lambda argument: pool.name,
+        "TENANT": pool.tenant_id,
+        "DATE": now.date().isoformat(),
+    }
     names, following = provisioning.names(wanted.name_template, pool.next_sequence, decision.build, taken, context)
     center = centers.get(conn, _SCOPE, wanted.center_id or "")
     if center is None or not pools.win_build_epoch(conn, pool, following):
@@ -79,7 +86,9 @@ def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning
         enqueue(broker, conn, "desktop_build", OfDesktop(row["id"]), tenant_id=pool.tenant_id, reason=decision.reason)
     pools.write_members(conn, pool.id, _members(conn, pool))
     params = {"pool": pool.name, "number": len(rows), "names": names}
-    entry = events.Entry(now, "pool.building", pool.tenant_id, params=params, reason=as_json(decision.reason), pool_id=pool.id)
+    entry = events.Entry(
+        now, "pool.building", pool.tenant_id, params=params, reason=as_json(decision.reason), pool_id=pool.id
+    )
     events.add(conn, entry)
 
 
@@ -133,7 +142,9 @@ def build(broker: Broker, desktop_id: str, claim: Claim) -> None:
         desktops.move_stage(
             conn, desktop_id, [Stage.INTENT], Stage.CREATING, broker.now(), deadline_at=deadline, missing_passes=0
         )
-    token = broker.vault.open(f"agents.sealed_token:{agent.id}", agent.sealed_token) if agent and agent.sealed_token else ""
+    token = (
+        broker.vault.open(f"agents.sealed_token:{agent.id}", agent.sealed_token) if agent and agent.sealed_token else ""
+    )
     cloud = open_cloud(broker, center)
     try:
         external_id = cloud.create(_spec(broker, row, token))
@@ -148,7 +159,11 @@ def build(broker: Broker, desktop_id: str, claim: Claim) -> None:
 
 def _spec(broker: Broker, row: Any, token: str) -> MachineSpec:
     hello = {"broker_url": broker.config.public_url, "ca_fingerprint": broker.keys.ca_fingerprint, "token": token}
-    text = row.spec["user_data"].replace("{PORTICO_AGENT}", json.dumps(hello)) if row.spec["user_data"] else json.dumps(hello)
+    text = (
+        row.spec["user_data"].replace("{PORTICO_AGENT}", json.dumps(hello))
+        if row.spec["user_data"]
+        else json.dumps(hello)
+    )
     return MachineSpec(
         desktop_id=row.id,
         deployment_id=broker.deployment_id,
@@ -177,7 +192,9 @@ def _pause(broker: Broker, row: Any, problem: QuotaExceeded) -> None:
     """The quota does not allow it now: the intent stays, its pool waits and tries again."""
     now = broker.now()
     with broker.db.write() as conn:
-        desktops.move_stage(conn, row.id, [Stage.CREATING], Stage.INTENT, now, deadline_at=now + timedelta(seconds=BUILD_SECONDS))
+        desktops.move_stage(
+            conn, row.id, [Stage.CREATING], Stage.INTENT, now, deadline_at=now + timedelta(seconds=BUILD_SECONDS)
+        )
         until = now + timedelta(seconds=QUOTA_SECONDS)
         pools.change(conn, row.built_for_pool, stopped_reason="pool.quota", paused_until=until)
         events.add(
@@ -217,7 +234,9 @@ def _note_failure(broker: Broker, conn: Connection, row: Any) -> None:
     code = "pool.stopped_by_errors" if stops else "pool.waits_after_error"
     pools.change(conn, pool.id, failures_in_row=failures, stopped_reason=code, paused_until=until)
     if stops:
-        entry = events.Entry(now, code, pool.tenant_id, level="error", params={"pool": pool.name, "failures": failures}, pool_id=pool.id)
+        entry = events.Entry(
+            now, code, pool.tenant_id, level="error", params={"pool": pool.name, "failures": failures}, pool_id=pool.id
+        )
         events.add(conn, entry)
     else:
         enqueue(broker, conn, "pool_refill", OfPool(pool.id), tenant_id=pool.tenant_id, run_at=until)
@@ -268,4 +287,3 @@ def _remove(broker: Broker, center: Any, row: Any) -> None:
     if external_id is not None:
         with suppress(CloudNotFound):  # what we wanted
             cloud.delete(external_id)
-
