@@ -30,7 +30,9 @@ def register(occasion: str, hook: Hook) -> None:
 
 def announce(broker: Broker, conn: Connection, actor: Actor, code: str, subject: Mapping[str, Any]) -> None:
     """Record an event about what the actor did. `subject` may hold user_id, desktop_id, pool_id, center_id; the rest are params."""
-    links: dict[str, Any] = {key: str(subject[key]) for key in ("user_id", "desktop_id", "pool_id", "center_id") if key in subject}
+    links: dict[str, Any] = {
+        key: str(subject[key]) for key in ("user_id", "desktop_id", "pool_id", "center_id") if key in subject
+    }
     params = {key: value for key, value in subject.items() if key not in links}
     entry = events.Entry(broker.now(), code, actor.tenant_id, actor.login_name, params=params, **links)
     events.add(conn, entry)

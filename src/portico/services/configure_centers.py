@@ -1,10 +1,9 @@
 """Centers: their settings checked against the driver's own, their secrets sealed."""
 
 import json
-import types
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from dataclasses import fields
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, select, update
@@ -13,7 +12,7 @@ from portico.domain.model import Status
 from portico.errors import Invalid
 from portico.ports.cloud import Meta
 from portico.services.nouns import Noun
-from portico.services.shapes import FieldInfo, path_of, sentence_of
+from portico.services.shapes import path_of, sentence_of
 from portico.services.writing import Write, Writer, unique
 from portico.store import tables as t
 from portico.store.centers import BODY
@@ -82,20 +81,6 @@ class Centers(Writer):
         return {row.id: _body(row.body) | {"has_secrets": row.sealed_secrets is not None} for row in rows}
 
 
-def setting_fields(settings: type) -> tuple[FieldInfo, ...]:
-    """List the settings of a driver, for its form."""
-    found = []
-    for name, (hint, meta) in _described(settings).items():
-        item = next(item for item in fields(settings) if item.name == name)
-        required = item.default is MISSING and item.default_factory is MISSING
-        default = None if item.default is MISSING else item.default
-        kind = "secret" if meta.secret else _kind(hint)
-        found.append(
-            FieldInfo(name, meta.title, meta.help, kind, required, default, meta.unit, meta.choices, meta.advanced)
-        )
-    return tuple(found)
-
-
 def secret_names(settings: type) -> frozenset[str]:
     """Name the settings of a driver that are sealed."""
     return frozenset(name for name, (_, meta) in _described(settings).items() if meta.secret)
@@ -131,15 +116,6 @@ def _described(settings: type) -> dict[str, tuple[Any, Meta]]:
         meta = next((note for note in notes if isinstance(note, Meta)), Meta(name.replace("_", " ").capitalize()))
         found[name] = (get_args(hint)[0] if notes else hint, meta)
     return {item.name: found[item.name] for item in fields(settings)}
-
-
-def _kind(hint: Any) -> str:
-    parts = set(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else {hint}
-    if bool in parts:
-        return "flag"
-    if parts & {int, float}:
-        return "number"
-    return "text" if str in parts or any(isinstance(part, type) and issubclass(part, str) for part in parts) else "json"
 
 
 def _body(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,8 +63,12 @@ class Desktops(Writer):
         held = select(
             t.assignments.c.desktop_id, t.assignments.c.id, t.users.c.id.label("user_id"), t.users.c.login_name
         ).join(t.users, t.users.c.id == t.assignments.c.user_id)
-        for line in conn.execute(held.where(t.assignments.c.desktop_id.in_(ids), t.assignments.c.released_at.is_(None))):
-            found[line.desktop_id]["users"].append({"id": line.user_id, "name": line.login_name, "assignment_id": line.id})
+        for line in conn.execute(
+            held.where(t.assignments.c.desktop_id.in_(ids), t.assignments.c.released_at.is_(None))
+        ):
+            found[line.desktop_id]["users"].append(
+                {"id": line.user_id, "name": line.login_name, "assignment_id": line.id}
+            )
         for row in rows:
             found[row.id]["center_name"] = centers.get(row.center_id, "")
         return found

@@ -41,13 +41,6 @@ class Pools(Writer):
         start = write.values["provisioning"]["sequence_start"]
         return {"next_sequence": start, "build_epoch": 0, "failures_in_row": 0, "stopped_reason": "", "counts": {}}
 
-    def after(self, write: Write) -> dict[str, Any]:
-        """Let a pool that was stopped by errors try again: saving it is how an administrator says so."""
-        if write.old is not None:
-            mend = t.pools.update().where(t.pools.c.id == write.id)
-            write.conn.execute(mend.values(failures_in_row=0, stopped_reason="", paused_until=None))
-        return {}
-
     def users(self, write: Write) -> list[str]:
         """Name the policies that offer from the pool and the pools below it."""
         lines, policies = t.pool_assignments, t.policies

@@ -68,7 +68,7 @@ def column_types(table: Table, names: Iterable[str]) -> dict[str, Any]:
 
 def validate(form: type[BaseModel], data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the values as JSON types, and a sentence for each wrong field; wrong fields hold their defaults in the values."""
-    errors = _unstorable(data)
+    errors = unstorable(data)
     try:
         return form.model_validate(_without(data, errors)).model_dump(mode="json"), errors
     except ValidationError as problem:
@@ -224,7 +224,7 @@ def _without(data: Any, paths: Iterable[str], here: str = "") -> Any:
     return data
 
 
-def _unstorable(data: Any, here: str = "") -> dict[str, str]:
+def unstorable(data: Any, here: str = "") -> dict[str, str]:
     """Find texts that no database stores: with NUL characters or halves of surrogate pairs."""
     if isinstance(data, str):
         good = "\0" not in data and not any("\ud800" <= letter <= "\udfff" for letter in data)
@@ -238,7 +238,7 @@ def _unstorable(data: Any, here: str = "") -> dict[str, str]:
     wrong: dict[str, str] = {}
     for name, value in pairs:
         where = f"{here}.{name}" if here else str(name)
-        wrong |= _unstorable(value, where) | _unstorable(name if isinstance(name, str) else "", where)
+        wrong |= unstorable(value, where) | unstorable(name if isinstance(name, str) else "", where)
     return wrong
 
 

@@ -22,9 +22,7 @@ log = logs.get(__name__)
 
 MAX_BODY = 1024 * 1024
 MAX_ADDRESSES = 10_000
-CSP = (
-    "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
-)
+CSP = "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
@@ -108,7 +106,9 @@ class Canonical:
         except Exception:
             log.exception("request failed", method=scope["method"], path=scope["path"])
             if status == 0:
-                sentence = "This did not work. Try again; if it happens again, give the request's id to an administrator."
+                sentence = (
+                    "This did not work. Try again; if it happens again, give the request's id to an administrator."
+                )
                 await document(Request(scope), 500, "internal", sentence)(scope, receive, sent)
         finally:
             if not scope["path"].startswith(_QUIET):
@@ -119,7 +119,12 @@ class Canonical:
         client = scope["client"][0] if scope.get("client") else ""
         duration = round((time.monotonic() - begun) * 1000, 1)
         log.info(
-            "request done", method=scope["method"], path=scope["path"], status=status, client=client, milliseconds=duration
+            "request done",
+            method=scope["method"],
+            path=scope["path"],
+            status=status,
+            client=client,
+            milliseconds=duration,
         )
 
 
@@ -193,7 +198,9 @@ class PostLimit:
         if scope["type"] == "http" and scope["method"] == "POST" and self._counts(scope):
             wait = self._wait(_crowd(scope["client"][0] if scope.get("client") else ""))
             if wait > 0:
-                answer = document(Request(scope), 429, "rate_limited", "Too many tries come from your address. Wait a little.")
+                answer = document(
+                    Request(scope), 429, "rate_limited", "Too many tries come from your address. Wait a little."
+                )
                 answer.headers["Retry-After"] = str(int(wait) + 1)
                 await answer(scope, receive, send)
                 return

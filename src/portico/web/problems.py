@@ -25,6 +25,7 @@ from portico.errors import (
     Unauthenticated,
     Unavailable,
 )
+from portico.services.gateways import Gone
 from portico.web.reasons import reason_json
 
 log = logs.get(__name__)
@@ -45,6 +46,7 @@ STATUS: Mapping[type[PorticoError], int] = {
     CloudNotFound: 409,
     AgentUnreachable: 503,
     Unavailable: 503,
+    Gone: 410,
 }
 TITLES: Mapping[int, str] = {
     400: "The request is malformed",
@@ -126,7 +128,9 @@ async def on_problem(request: Request, problem: Exception) -> Response:
     if isinstance(problem, Invalid):
         more["errors"] = [{"field": name, "detail": text} for name, text in problem.fields.items()]
     if problem.params:
-        more["params"] = {key: value for key, value in problem.params.items() if isinstance(value, str | int | float | list)}
+        more["params"] = {
+            key: value for key, value in problem.params.items() if isinstance(value, str | int | float | list)
+        }
     answer = document(request, status, problem.code, problem.sentence, **more)
     if isinstance(problem, Unavailable):
         answer.headers["Retry-After"] = str(ceil(problem.retry_after))
@@ -154,7 +158,9 @@ async def on_http(request: Request, problem: Exception) -> Response:
         sentence = TITLES.get(problem.status_code, "This did not work")
         answer: Response = document(request, problem.status_code, f"http.{problem.status_code}", f"{sentence}.")
     else:
-        found: PorticoError = NotFound("There is no such page.") if problem.status_code == 404 else Denied("You may not do this.")
+        found: PorticoError = (
+            NotFound("There is no such page.") if problem.status_code == 404 else Denied("You may not do this.")
+        )
         answer = request.app.state.problem_page(request, found)
     answer.headers.update(problem.headers or {})
     return answer

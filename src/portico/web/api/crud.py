@@ -17,7 +17,11 @@ from portico.web.api.examples import EXAMPLES
 from portico.web.api.schemas import schema_name
 from portico.web.caller import Body, Me, broker_of
 
-_PAGING = {"q": "Words and `filter:value`.", "sort": 'A field; "-" before it turns the order around.', "cursor": "`next` of the page before."}
+_PAGING = {
+    "q": "Words and `filter:value`.",
+    "sort": 'A field; "-" before it turns the order around.',
+    "cursor": "`next` of the page before.",
+}
 _ETAG = {"ETag": {"description": "The item's version, for If-Match.", "schema": {"type": "string"}}}
 
 
@@ -27,7 +31,9 @@ def router_of(noun: Noun) -> APIRouter:
     one, item = noun.singular.replace("-", "_"), schema_name(noun)
     add = router.add_api_route
     page = {"$ref": f"#/components/schemas/{item}Page"}
-    listed = answers(200, page, "One page.", {"Link": {"description": "RFC 8288, rel=next", "schema": {"type": "string"}}})
+    listed = answers(
+        200, page, "One page.", {"Link": {"description": "RFC 8288, rel=next", "schema": {"type": "string"}}}
+    )
     add("", _list(noun), methods=["GET"], operation_id=f"list_{noun.name.replace('-', '_')}", summary=f"List {noun.title.lower()}",
         responses=listed | errors(401, 403, 422), openapi_extra={"parameters": _parameters(noun)})  # fmt: skip
     add("/{id}", _read(noun), methods=["GET"], operation_id=f"get_{one}", summary=f"Read one of the {noun.title.lower()}",
@@ -136,7 +142,9 @@ def _version(tag: str | None) -> int | None:
 
 def _parameters(noun: Noun) -> list[dict[str, Any]]:
     texts = _PAGING | {name: f"Only those of this {name}." for name in noun.filters}
-    found = [{"name": name, "in": "query", "description": text, "schema": {"type": "string"}} for name, text in texts.items()]
+    found = [
+        {"name": name, "in": "query", "description": text, "schema": {"type": "string"}} for name, text in texts.items()
+    ]
     number = {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
     return [*found, {"name": "limit", "in": "query", "description": "Items a page.", "schema": number}]
 

@@ -23,14 +23,18 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": _ERRORS[status], "content": content} for status in statuses}
 
 
-def answers(status: int, schema: str | Mapping[str, Any], text: str, headers: Mapping[str, Any] | None = None) -> dict[int | str, Any]:
+def answers(
+    status: int, schema: str | Mapping[str, Any], text: str, headers: Mapping[str, Any] | None = None
+) -> dict[int | str, Any]:
     """Describe what an operation answers; `schema` is a component's name or a schema."""
     shape = {"$ref": f"#/components/schemas/{schema}"} if isinstance(schema, str) else dict(schema)
     found: dict[str, Any] = {"description": text, "content": {"application/json": {"schema": shape}}}
     return {status: found | ({"headers": dict(headers)} if headers else {})}
 
 
-def takes(schema: str | Mapping[str, Any], example: Mapping[str, Any] | None = None, *, required: bool = True) -> dict[str, Any]:
+def takes(
+    schema: str | Mapping[str, Any], example: Mapping[str, Any] | None = None, *, required: bool = True
+) -> dict[str, Any]:
     """Describe the body of an operation."""
     shape = {"$ref": f"#/components/schemas/{schema}"} if isinstance(schema, str) else dict(schema)
     content = {"schema": shape} | ({"example": dict(example)} if example else {})

@@ -12,7 +12,16 @@ from portico.services.nouns import Noun
 from portico.services.shapes import column_types, item_of
 
 REF = "#/components/schemas/{model}"
-_SETTING = {"id": str, "name": str, "title": str, "help": str, "unit": str, "value": int | str, "default": int | str, "is_set": bool}
+_SETTING = {
+    "id": str,
+    "name": str,
+    "title": str,
+    "help": str,
+    "unit": str,
+    "value": int | str,
+    "default": int | str,
+    "is_set": bool,
+}
 
 
 def schema_name(noun: Noun) -> str:
@@ -24,7 +33,13 @@ def describe_api(app: FastAPI) -> dict[str, Any]:
     """Return the description of the API, made once."""
     if app.openapi_schema is None:
         routes = [route for route in app.routes if getattr(route, "path", "").startswith("/api/v1")]
-        found = get_openapi(title="Portico", version=__version__, openapi_version="3.1.0", summary="The connection broker's API", routes=routes)
+        found = get_openapi(
+            title="Portico",
+            version=__version__,
+            openapi_version="3.1.0",
+            summary="The connection broker's API",
+            routes=routes,
+        )
         parts = found.setdefault("components", {})
         parts.setdefault("schemas", {}).update(_schemas())
         parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
@@ -51,7 +66,9 @@ def _schemas() -> dict[str, Any]:
         shape = schemas[form]
         schemas[f"{name}Form"] = shape
         # Nothing is required of a change: what is not named stays.
-        schemas[f"{name}Change"] = {key: value for key, value in shape.items() if key != "required"} | {"title": f"{name}Change"}
+        schemas[f"{name}Change"] = {key: value for key, value in shape.items() if key != "required"} | {
+            "title": f"{name}Change"
+        }
         schemas[name]["properties"] = {**shape.get("properties", {}), **schemas[name]["properties"]}
         schemas[name]["properties"].pop("password", None)
     return schemas
