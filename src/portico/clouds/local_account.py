@@ -5,6 +5,7 @@ import pwd
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from portico.clouds.local_desktop import locked
 
@@ -16,12 +17,26 @@ class AccountFailed(Exception):
     """The system's own tool could not make or remove the account; says what it said."""
 
 
-def user_id(account: str) -> int | None:
-    """Return the account's user id, None when there is no account of its own."""
+class Ids(NamedTuple):
+    """An account's user and group."""
+
+    uid: int
+    gid: int
+
+
+def ids_of(account: str) -> Ids | None:
+    """Return the account's ids, None when there is no account of that name."""
     try:
-        return pwd.getpwnam(account).pw_uid if account else None
+        found = pwd.getpwnam(account) if account else None
     except KeyError:
         return None
+    return Ids(found.pw_uid, found.pw_gid) if found else None
+
+
+def user_id(account: str) -> int | None:
+    """Return the account's user id, None when there is no account of that name."""
+    ids = ids_of(account)
+    return ids.uid if ids else None
 
 
 def add(account: str, home: Path, lock: Path) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import portico
+from portico.clouds.local_account import Ids
 from portico.clouds.local_desktop import AGENT_PORT, SSH_PORT, VNC_PORT, Desktop, Place
 from portico.clouds.local_processes import CENTER_MARKER, MARKER
 
@@ -98,20 +99,20 @@ def environment(desktop: Desktop, place: Place, user: str) -> dict[str, str]:
     }
 
 
-def furnish(desktop: Desktop, place: Place, user: str, uid: int | None) -> None:
+def furnish(desktop: Desktop, place: Place, user: str, ids: Ids | None) -> None:
     """Make the directories and files of a desktop, again after a start without harm. Raises NotFurnished, OSError."""
     os.chmod(place.directory, 0o711)  # noqa: PTH101, S103 - its user passes through to the home, and sees nothing else
     for path, mode, mine in ((place.etc, 0o755, True), (place.log, 0o700, True), (place.run, 0o700, False)):
-        _make_directory(path, mode, None if mine else uid)
+        _make_directory(path, mode, None if mine else ids)
     if not place.home.exists():
         skeleton = Path("/etc/skel")
         if skeleton.is_dir():
             shutil.copytree(skeleton, place.home, symlinks=True)
             for path in place.home.rglob("*"):
-                _give(path, uid)
-    _make_directory(place.home, 0o700, uid)
-    _write_files(desktop, place, user, uid)
-    _make_host_key(place, uid)
+                _give(path, ids)
+    _make_directory(place.home, 0o700, ids)
+    _write_files(desktop, place, user, ids)
+    _make_host_key(place, ids)
     _pack_agent(place.etc / "agent.pyz")
 
 
@@ -161,7 +162,7 @@ def _x_server(desktop: Desktop, place: Place) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def _write_files(desktop: Desktop, place: Place, user: str, uid: int | None) -> None:
+def _write_files(desktop: Desktop, place: Place, user: str, ids: Ids | None) -> None:
     etc, run = place.etc, place.run
     marks = " ".join(f"{name}={shlex.quote(value)}" for name, value in (
         ("LANG", "C.UTF-8"), (MARKER, desktop.external_id), (CENTER_MARKER, desktop.center_id)))  # fmt: skip
@@ -170,9 +171,9 @@ def _write_files(desktop: Desktop, place: Place, user: str, uid: int | None) -> 
     _write(etc / "tmux.conf", _TMUX)
     _write(etc / "session", _SESSION.format(
         run=shlex.quote(str(run)), home=shlex.quote(str(place.home)), background=_BACKGROUND, paper=_PAPER, ink=_INK))  # fmt: skip
-    _secret(etc / "Xauthority", _x_authority(desktop.display), uid)
+    _secret(etc / "Xauthority", _x_authority(desktop.display), ids)
     if desktop.user_data:
-        _secret(etc / "agent.json", json.dumps(_agent_settings(desktop, place, user), indent=1).encode(), uid)
+        _secret(etc / "agent.json", json.dumps(_agent_settings(desktop, place, user), indent=1).encode(), ids)
 
 
 def _agent_settings(desktop: Desktop, place: Place, user: str) -> dict[str, object]:
@@ -200,7 +201,7 @@ def _agent_settings(desktop: Desktop, place: Place, user: str) -> dict[str, obje
     return settings
 
 
-def _make_host_key(place: Place, uid: int | None) -> None:
+def _make_host_key(place: Place, ids: Ids | None) -> None:
     key = place.etc / "ssh_host_ed25519_key"
     if key.exists():
         return
@@ -214,7 +215,7 @@ def _make_host_key(place: Place, uid: int | None) -> None:
     except (OSError, subprocess.SubprocessError) as problem:
         raise NotFurnished(f"ssh-keygen: {problem}") from problem
     aside.with_suffix(".pub").replace(key.with_name(key.name + ".pub"))
-    _give(aside, uid)
+    _give(aside, ids)
     aside.replace(key)
 
 
@@ -236,10 +237,10 @@ def _x_authority(display: int) -> bytes:
     return struct.pack(">H", 0xFFFF) + b"".join(struct.pack(">H", len(field)) + field for field in fields)
 
 
-def _make_directory(path: Path, mode: int, uid: int | None) -> None:
+def _make_directory(path: Path, mode: int, ids: Ids | None) -> None:
     path.mkdir(exist_ok=True)
     path.chmod(mode)
-    _give(path, uid)
+    _give(path, ids)
 
 
 def _write(path: Path, text: str) -> None:
@@ -247,16 +248,16 @@ def _write(path: Path, text: str) -> None:
     path.chmod(0o644)
 
 
-def _secret(path: Path, content: bytes, uid: int | None) -> None:
+def _secret(path: Path, content: bytes, ids: Ids | None) -> None:
     aside = path.with_name(f".{path.name}.new")
     aside.unlink(missing_ok=True)
     file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(file, "wb") as stream:
         stream.write(content)
-    _give(aside, uid)
+    _give(aside, ids)
     aside.replace(path)
 
 
-def _give(path: Path, uid: int | None) -> None:
-    if uid is not None:
-        os.chown(path, uid, uid, follow_symlinks=False)
+def _give(path: Path, ids: Ids | None) -> None:
+    if ids is not None:
+        os.chown(path, ids.uid, ids.gid, follow_symlinks=False)

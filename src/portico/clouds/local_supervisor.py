@@ -40,7 +40,7 @@ class Supervisor:
     def __init__(self, desktop: Desktop, place: Place) -> None:
         self._desktop = desktop
         self._place = place
-        self._uid = local_account.user_id(desktop.account)
+        self._ids = local_account.ids_of(desktop.account)
         self._user = desktop.account or _my_name()
         self._plan: tuple[Part, ...] = ()
         self._parts = dict(place.running().parts or {})  # those of a supervisor before us
@@ -69,8 +69,8 @@ class Supervisor:
     def _prepare(self) -> None:
         if self._desktop.account:
             local_account.add(self._desktop.account, self._place.home, self._place.directory.parent / ".accounts.lock")
-            self._uid = local_account.user_id(self._desktop.account)
-        local_parts.furnish(self._desktop, self._place, self._user, self._uid)
+            self._ids = local_account.ids_of(self._desktop.account)
+        local_parts.furnish(self._desktop, self._place, self._user, self._ids)
         if os.geteuid() == 0:
             sockets = Path("/tmp/.X11-unix")  # noqa: S108 - where X servers look; only root may make it as they want it
             with contextlib.suppress(FileExistsError):
@@ -110,7 +110,7 @@ class Supervisor:
 
     def _graphical(self, known: set[Process]) -> set[Process]:
         display = f":{self._desktop.display}"
-        mine = members(self._desktop.external_id, self._uid)
+        mine = members(self._desktop.external_id, self._ids and self._ids.uid)
         return {p for p in mine if p in known or environment(p.pid).get("DISPLAY") == display}
 
     def _start_missing(self) -> bool:
@@ -154,11 +154,11 @@ class Supervisor:
             self._parts[part.name] = process
 
     def _run_as(self) -> dict[str, Any]:
-        return {} if self._uid is None else {"user": self._uid, "group": self._uid, "extra_groups": []}
+        return {"user": self._ids.uid, "group": self._ids.gid, "extra_groups": []} if self._ids else {}
 
     def _end_all(self, grace_seconds: float) -> None:
         known = {*self._members, *self._parts.values()}
-        if not end(lambda: members(self._desktop.external_id, self._uid, known), grace_seconds):
+        if not end(lambda: members(self._desktop.external_id, self._ids and self._ids.uid, known), grace_seconds):
             log.error("processes left", extra={"desktop": self._desktop.external_id})
         self._collect()
         self._clear_display()
