@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing about single requests."""
 
     def _is_broker(self) -> bool:
-        certificate = self.connection.getpeercert() or {}  # type: ignore[attr-defined]
+        certificate = self.connection.getpeercert() or {}
         names = [pair for group in certificate.get("subject", ()) for pair in group]
         return ("organizationalUnitName", _ROLE) in names
 

@@ -215,7 +215,7 @@ def main(argv: list[str]) -> int:
     if desktop is None or place.has("deleting"):
         return 1
     lock = os.open(place.directory / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    until = time.monotonic() + 2  # whoever only looks whether we live holds the lock for a moment
+    until = time.monotonic() + 0.5  # whoever only looks whether we live holds the lock for a moment
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
