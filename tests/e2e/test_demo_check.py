@@ -10,6 +10,8 @@ from playwright.sync_api import sync_playwright
 from tests.e2e.browser import Person, Times, launch, proof
 from tests.e2e.conftest import ROOT, RunningDemo, until
 
+from portico.errors import PorticoError
+
 PICTURES = ROOT / "build" / "demo-check"
 
 pytestmark = [pytest.mark.timeout(900), pytest.mark.capability("S029", "S030", "S039")]
@@ -74,6 +76,14 @@ def name_of(demo: RunningDemo, desktop: Path) -> str:
     return str(next(row["name"] for row in rows if row["external_id"] == desktop.name))
 
 
+def answers(demo: RunningDemo) -> bool:
+    """Tell whether the broker takes log-ins."""
+    try:
+        return bool(demo.administrator())
+    except PorticoError:
+        return False
+
+
 def work_through(demo: RunningDemo, person: Person, pool: str, times: Times) -> None:
     """Log in, open, type, disconnect, come back to the same open window, log out; see the desktop gone and the pool refilled."""
     person.log_in(demo.password(person.login))
@@ -102,7 +112,7 @@ def work_through(demo: RunningDemo, person: Person, pool: str, times: Times) -> 
     person.picture("logged-out")
 
 
-@pytest.mark.capability("S010", "S011", "S015", "S027", "S032", "S045", "S050", "S057", "S095", "S109", "S111", "S113")
+@pytest.mark.capability("S010", "S011", "S015", "S027", "S032", "S045", "S057", "S095", "S109", "S111", "S113")
 def test_ada_works_in_a_desktop_over_vnc(demo, people, times):
     """Ada gets a desktop that did not exist before, types into it, finds it again, logs out, and it is gone."""
     work_through(demo, people["ada"], "Linux desktops", times)
@@ -114,14 +124,21 @@ def test_grace_works_in_a_shell_over_ssh(demo, people, times):
     work_through(demo, people["grace"], "Shell", times)
 
 
-@pytest.mark.capability("S015", "S057")
-def test_a_killed_gateway_is_told_and_survived(demo, people, times):
-    """When the gateway is killed the page says so, and goes on by itself when it is back; the desktop's shell lived on."""
+@pytest.mark.capability("S015", "S050", "S057")
+def test_a_session_survives_broker_and_gateway(demo, people, times):
+    """A killed broker is not even noticed in the desktop; a killed gateway is told, and the page goes on when it is back."""
     ada = people["ada"]
     ada.page.goto(f"{demo.facts['url']}/")
     ada.open("Linux desktops", "open again")
     words = "still-here"
     proof(lambda: file_with(demo, "before.txt", words), lambda: ada.type_line(f"kept={words}; echo $kept > before.txt"))
+
+    broker = demo.facts["pids"]["broker"]
+    os.kill(broker, signal.SIGKILL)
+    proof(lambda: file_with(demo, "alone.txt", words), lambda: ada.type_line("echo $kept > alone.txt"))
+    assert ada.page.locator("html").get_attribute("data-viewer") == "connected"
+    until("the broker's return", lambda: demo.facts["pids"]["broker"] != broker and answers(demo), 90)
+
     with times.of("gateway killed to page connected again"):
         os.kill(demo.facts["pids"]["gateway"], signal.SIGKILL)
         ada.wait_for_viewer("lost")

@@ -1,3 +1,4 @@
+import os
 import stat
 import tempfile
 import tomllib
@@ -40,6 +41,14 @@ def test_what_an_earlier_demo_left_goes_unless_it_is_to_be_kept(state):
     assert [path.name for path in state.iterdir()] == [demo_state.MARK]
     demo_state.remove(state)
     assert not state.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only desktops of root have accounts of their own")
+def test_a_place_that_accounts_cannot_pass_is_refused(state):
+    """Whoever keeps the demo in a closed home is told which directory is in the way."""
+    state.parent.chmod(0o700)
+    with pytest.raises(Invalid, match="cannot pass"):
+        demo_state.prepare(state, keep=False)
 
 
 def test_two_demos_do_not_share_a_directory(state):
