@@ -2,6 +2,7 @@ import os
 import stat
 import tempfile
 import tomllib
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -43,11 +44,10 @@ def test_what_an_earlier_demo_left_goes_unless_it_is_to_be_kept(state):
     assert not state.exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only desktops of root have accounts of their own")
 def test_a_place_that_accounts_cannot_pass_is_refused(state):
-    """Whoever keeps the demo in a closed home is told which directory is in the way."""
+    """Root, whose desktops have accounts of their own, is told which directory is in the way; others need no way in."""
     state.parent.chmod(0o700)
-    with pytest.raises(Invalid, match="cannot pass"):
+    with pytest.raises(Invalid, match="cannot pass") if os.geteuid() == 0 else nullcontext():
         demo_state.prepare(state, keep=False)
 
 
