@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Playwright, expect
 
 SECONDS = 90  # for any one step on a loaded machine
+PORTAL = re.compile(r"^https://[^/]+/([?#].*)?$")
 VIEWER = "html[data-viewer={}]"
 
 
@@ -81,7 +82,7 @@ class Person:
 
     def open(self, name: str, step: str) -> None:
         """Open the card of this name and wait for the first picture of the desktop."""
-        card = self.page.locator("[data-offer]", has_text=name)
+        card = self.offers().filter(has=self.page.locator("[data-testid=name]", has_text=name))
         expect(card).to_have_count(1, timeout=SECONDS * 1000)
         with self.times.of(f"{self.login}: {step}"):
             card.locator("[data-testid=open]").click()
@@ -102,18 +103,12 @@ class Person:
         """Press a button of the viewer's toolbar, which may have hidden itself."""
         self.page.locator(f"[data-testid=toolbar-{button}]").evaluate("button => button.click()")
 
-    def back_at_portal(self) -> None:
-        """Go (or be led) back to the cards."""
-        self.page.wait_for_url(re.compile(r"^https://[^/]+/(\?.*)?$"), timeout=SECONDS * 1000)
-        self.offers().first.wait_for()
-
     def leave(self, button: str) -> None:
         """Press disconnect or log-out in the viewer and return to the portal."""
         self.toolbar(button)
-        link = self.page.locator("[data-testid=back-to-portal]")
-        portal = re.compile(r"^https://[^/]+/(\?.*)?$")
+        link = self.page.locator("[data-testid=overlay] [data-testid=back]")
         end = time.monotonic() + SECONDS
-        while not portal.match(self.page.url):
+        while not PORTAL.match(self.page.url):
             if link.count() and link.first.is_visible():
                 link.first.click()
             if time.monotonic() > end:

@@ -12,14 +12,14 @@ from jinja2 import Environment
 
 DOMAIN = "portico"
 LOCALES = Path(__file__).resolve().parent.parent / "locale"
-SOURCE = "en"  # the language of the texts in the code: it needs no catalogue
+SOURCE_LANGUAGE = "en"  # the language of the texts in the code: it needs no catalogue
 HEADER_LIMIT = 512  # characters of an Accept-Language that are looked at
 
 
 @lru_cache(maxsize=1)
 def languages() -> tuple[str, ...]:
     """Return the languages that have a compiled catalogue, the source language first."""
-    return (SOURCE, *sorted(file.parent.parent.name for file in LOCALES.glob(f"*/LC_MESSAGES/{DOMAIN}.mo")))
+    return (SOURCE_LANGUAGE, *sorted(file.parent.parent.name for file in LOCALES.glob(f"*/LC_MESSAGES/{DOMAIN}.mo")))
 
 
 def language_names() -> Mapping[str, str]:
@@ -33,11 +33,11 @@ def translator(language: str) -> gettext.NullTranslations:
     return gettext.translation(DOMAIN, LOCALES, [language], fallback=True)
 
 
-def negotiate(accept_language: str = "", choice: str = "", available: Iterable[str] | None = None) -> str:
+def negotiate(accept_language: str = "", chosen: str = "", available: Iterable[str] | None = None) -> str:
     """Return the language for a person: their own choice, else the best of their browser's (RFC 9110 section 12.5.4)."""
     known = tuple(available if available is not None else languages())
-    if choice in known:
-        return choice
+    if chosen in known:
+        return chosen
     for wanted in _by_preference(accept_language[:HEADER_LIMIT]):
         # "de-AT" is served by "de", the more exact one first (RFC 4647 section 3.4, lookup).
         parts = wanted.split("-")
@@ -46,7 +46,7 @@ def negotiate(accept_language: str = "", choice: str = "", available: Iterable[s
             match = next((language for language in known if language.replace("_", "-").casefold() == candidate), None)
             if match:
                 return match
-    return SOURCE
+    return SOURCE_LANGUAGE
 
 
 def install(environment: Environment, current: Callable[[], gettext.NullTranslations]) -> None:
@@ -62,24 +62,33 @@ def install(environment: Environment, current: Callable[[], gettext.NullTranslat
     environment.policies["ext.i18n.trimmed"] = True
 
 
-def format_time(moment: datetime, zone: str = "UTC", language: str = SOURCE, style: str = "medium") -> str:
+def format_time(moment: datetime, zone: str = "UTC", language: str = SOURCE_LANGUAGE, style: str = "medium") -> str:
     """Write a time as people of this language do, in the zone of the reader."""
-    return dates.format_datetime(moment, style, tzinfo=_zone(zone), locale=_locale(language))
+    return dates.format_datetime(moment, style, tzinfo=zone_of(zone), locale=_locale(language))
 
 
-def format_date(moment: datetime, zone: str = "UTC", language: str = SOURCE, style: str = "medium") -> str:
+def format_date(moment: datetime, zone: str = "UTC", language: str = SOURCE_LANGUAGE, style: str = "medium") -> str:
     """Write the day of a time, in the zone of the reader."""
-    return dates.format_date(moment.astimezone(_zone(zone)).date(), style, locale=_locale(language))
+    return dates.format_date(moment.astimezone(zone_of(zone)).date(), style, locale=_locale(language))
 
 
-def format_relative(moment: datetime, now: datetime, language: str = SOURCE) -> str:
+def format_relative(moment: datetime, now: datetime, language: str = SOURCE_LANGUAGE) -> str:
     """Write how long ago (or ahead) a time is: "3 minutes ago"."""
     return dates.format_timedelta(moment - now, add_direction=True, threshold=0.95, locale=_locale(language))
 
 
-def format_span(seconds: float, language: str = SOURCE) -> str:
+def format_span(seconds: float, language: str = SOURCE_LANGUAGE) -> str:
     """Write a length of time: "3 minutes"."""
     return dates.format_timedelta(timedelta(seconds=seconds), threshold=0.95, locale=_locale(language))
+
+
+@lru_cache(maxsize=256)
+def zone_of(name: str) -> tzinfo:
+    """Return a time zone by its name, UTC where there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (OSError, ValueError):  # unknown, or not a name of a zone at all
+        return UTC
 
 
 def _by_preference(header: str) -> list[str]:
@@ -97,17 +106,9 @@ def _by_preference(header: str) -> list[str]:
     return [name for _, _, name in sorted(weighed)]
 
 
-@lru_cache(maxsize=256)
-def _zone(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (OSError, ValueError):  # unknown, or not a name of a zone at all
-        return UTC
-
-
 @lru_cache(maxsize=64)
 def _locale(language: str) -> Locale:
     try:
         return Locale.parse(language, sep="-" if "-" in language else "_")
     except (UnknownLocaleError, ValueError):
-        return Locale.parse(SOURCE)
+        return Locale.parse(SOURCE_LANGUAGE)

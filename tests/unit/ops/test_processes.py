@@ -81,8 +81,8 @@ def test_parts_die_with_whoever_started_them(tmp_path):
         import sys, time
         from pathlib import Path
         from portico.ops.processes import Process
-        part = Process("part", ["sleep", "600"], {dict(os.environ)!r}, Path({str(tmp_path / "log")!r}), print)
-        print(part.pid, flush=True)
+        argv = ["sh", "-c", "echo $$; exec sleep 600"]
+        Process("part", argv, {dict(os.environ)!r}, Path({str(tmp_path / "log")!r}), lambda line: print(line, flush=True))
         time.sleep(600)
     """
     parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True)

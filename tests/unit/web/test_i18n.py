@@ -19,7 +19,7 @@ CATALOGUES = sorted(i18n.LOCALES.glob("*/LC_MESSAGES/portico.po"))
 
 
 @pytest.mark.parametrize(
-    ("header", "choice", "language"),
+    ("header", "chosen", "language"),
     [
         ("de-AT,de;q=0.9,en;q=0.1", "", "de"),
         ("fr,en;q=0.5,de;q=0.7", "", "de"),
@@ -32,15 +32,15 @@ CATALOGUES = sorted(i18n.LOCALES.glob("*/LC_MESSAGES/portico.po"))
         (";;;q=,,,de;q=x, *;q=0.5", "", "en"),
     ],
 )
-def test_a_person_gets_the_best_language_that_there_is(header, choice, language):
-    """Their own choice first, then their browser's order, then English."""
-    assert i18n.negotiate(header, choice, ("en", "de", "pt_BR")) == language
+def test_a_person_gets_the_best_language_that_there_is(header, chosen, language):
+    """Their own chosen first, then their browser's order, then English."""
+    assert i18n.negotiate(header, chosen, ("en", "de", "pt_BR")) == language
 
 
 @given(st.text(max_size=600), st.text(alphabet=string.printable, max_size=20))
-def test_any_header_leads_to_a_language(header, choice):
+def test_any_header_leads_to_a_language(header, chosen):
     """What a browser sends may be anything."""
-    assert i18n.negotiate(header, choice, ("en", "de")) in ("en", "de")
+    assert i18n.negotiate(header, chosen, ("en", "de")) in ("en", "de")
 
 
 def test_times_are_written_in_the_zone_and_manner_of_the_reader():
