@@ -57,7 +57,7 @@ bench: setup ## Print ratios of this machine, as in docs/reference
 	@if [ -d tests/bench ]; then $(PYTEST) -q -s tests/bench $(ARGS); else echo "There is no benchmark in this version yet."; fi
 
 capabilities: ## Print which lines of docs/reference/capabilities.md are proven, after make test
-	@$(if $(wildcard $(PYTHON)),$(PYTHON),python3) tests/capabilities.py build/capabilities.json
+	@python3 tests/capability_table.py build/capabilities.json
 
 messages: setup-python ## Extract texts, update and compile the catalogues
 	@$(MESSAGES) extract -F babel.cfg -k _ -k N_ --no-location --sort-output --project Portico -o src/portico/locale/portico.pot src/portico

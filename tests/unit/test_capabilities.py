@@ -1,5 +1,5 @@
 import pytest
-from tests.capabilities import LINES, capability_lines, state_of, table
+from tests.capability_table import LINES, capability_lines, state_of, table
 
 pytestmark = pytest.mark.capability("S029")
 

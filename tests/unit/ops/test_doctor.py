@@ -2,6 +2,7 @@ import socket
 
 import pytest
 
+from portico.ops.demo_state import free_port
 from portico.ops.doctor import examine
 
 pytestmark = pytest.mark.capability("S029")
@@ -14,10 +15,10 @@ def wrong(findings):
 
 def test_every_problem_is_named_at_once(tmp_path):
     """One run of the doctor tells all that is wrong, each with its remedy."""
-    file = tmp_path / "portico.toml"
+    file, taken = tmp_path / "portico.toml", f"127.0.0.1:{free_port()}"
     file.write_text(
-        f'state = "{tmp_path}"\npublic_url = "http://x"\nlisten = "8444"\nfront_listen = "127.0.0.1:9"\n'
-        'gateway_listen = "127.0.0.1:9"\ndatabase = "postgresql+psycopg://u:geheim@127.0.0.1:1/x"\n'
+        f'state = "{tmp_path}"\npublic_url = "http://x"\nlisten = "8444"\nfront_listen = "{taken}"\n'
+        f'gateway_listen = "{taken}"\ndatabase = "postgresql+psycopg://u:geheim@127.0.0.1:1/x"\n'
     )
     findings = examine(file)
     assert wrong(findings) == {"public_url", "listen", "front_listen", "database"}
