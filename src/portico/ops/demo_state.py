@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import stat
-import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -50,15 +49,14 @@ def prepare(state: Path, keep: bool) -> None:
         if not keep:
             remove(state)
     state.mkdir(parents=True, exist_ok=True)
-    state.chmod(
-        0o711
-    )  # Desktops run as accounts of their own and must reach their homes; each secret has its own mode.
+    # Desktops run as accounts of their own and must reach their homes; each secret below has its own mode.
+    state.chmod(0o711)
     (state / MARK).touch()
-    if os.geteuid() == 0:
-        _refuse_closed(state, "Name another directory by --state, such as /tmp/portico.")
-        _refuse_closed(Path(__file__), "Put Portico where they can read it, such as /srv/portico.")
-        _refuse_closed(
-            Path(sys.prefix), "Put Portico's virtual environment where they can read it, such as /srv/portico."
+    closed = _closed_parent(state) if os.geteuid() == 0 else None
+    if closed is not None:
+        raise Invalid(
+            f"Desktops run as accounts of their own, which cannot pass {closed}. "
+            "Name another directory by --state, such as /tmp/portico."
         )
 
 
@@ -135,11 +133,5 @@ def remove(state: Path) -> None:
         shutil.rmtree(state)
 
 
-def _refuse_closed(path: Path, remedy: str) -> None:
-    closed = next((parent for parent in (path, *path.parents) if _is_closed(parent)), None)
-    if closed is not None:
-        raise Invalid(f"Desktops run as accounts of their own, which cannot pass {closed}. {remedy}")
-
-
-def _is_closed(path: Path) -> bool:
-    return path.is_dir() and not path.stat().st_mode & stat.S_IXOTH
+def _closed_parent(state: Path) -> Path | None:
+    return next((path for path in (state, *state.parents) if not path.stat().st_mode & stat.S_IXOTH), None)
