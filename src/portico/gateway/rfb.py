@@ -93,13 +93,13 @@ class ServerHandshake:
         self.done = True
         return b""
 
-    def _refusal(self, skip: int) -> None:
+    def _refusal(self, skip: int) -> bytes | None:
         """Raise with the server's reason, once it is here."""
         if len(self._buffer) < skip + 4:
-            return
+            return None
         length = int.from_bytes(self._buffer[skip : skip + 4], "big")
         if length <= MAX_REASON and len(self._buffer) < skip + 4 + length:
-            return
+            return None
         reason = self._buffer[skip + 4 : skip + 4 + min(length, MAX_REASON)].decode("utf-8", "replace")
         raise RfbRefused(reason)
 
