@@ -22,6 +22,7 @@ from portico.gateway.sessions import Session, Sessions
 from portico.gateway.trust import Trust, server_context
 from portico.gateway.websocket import MAX_FRAME
 
+new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
     from uvloop import new_event_loop
 except ImportError:  # The standard loop serves as well, with somewhat more CPU.
@@ -110,9 +111,9 @@ class Gateway:
         """Open no more sessions, tell the others to come back, report, and stop listening."""
         if self._doors is not None:
             self._doors.draining = True
-            end = time.monotonic() + DRAIN_SECONDS
-            while self._doors.pending and time.monotonic() < end:
-                await asyncio.sleep(0.05)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._doors.settled()
         if self._server is not None:
             self._server.close()
         self._sessions.close_all("draining")

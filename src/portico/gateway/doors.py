@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from functools import partial
 from http import HTTPStatus
 
 from joserfc.jwk import KeySet
@@ -42,42 +43,40 @@ class Doors:
         self._proxies = frozenset(proxies)
         self._knocks = Bucket(KNOCKS_PER_SECOND, KNOCK_BURST, time.monotonic)
         self._pending = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
         self.keys = keys
         self.gateway_id = ""
         self.realm = ""
         self.draining = False
 
-    @property
-    def pending(self) -> int:
-        """How many sessions are being opened."""
-        return self._pending
+    async def settled(self) -> None:
+        """Wait until no session is being opened."""
+        await self._settled.wait()
 
     def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """Answer an HTTP request: a WebSocket for one of our pages, or an error."""
         path = request.path.decode("latin-1").partition("?")[0]
         if path == "/healthz":
-            return (
-                _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"draining\n")
-                if self.draining
-                else _answer(HTTPStatus.OK, b"ok\n")
-            )
+            if self.draining:
+                return _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"draining\n")
+            return _answer(HTTPStatus.OK, b"ok\n")
         if path not in ("/gw/vnc", "/gw/ssh"):
             return _answer(HTTPStatus.NOT_FOUND, b"there is no such door\n")
         if str(request.headers.get("Origin", "")).lower() not in self._origins:
             return _answer(HTTPStatus.FORBIDDEN, b"this page may not open sessions here\n")
         if self._pending >= MAX_PENDING or len(self._sessions) >= MAX_SESSIONS:
             return _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"too many sessions at once\n")
-        return Socket(self._server_of(path.rpartition("/")[2]), str(request.headers.get("X-Forwarded-For", "")))
+        serve = partial(self._serve, path.rpartition("/")[2])
+        return Socket(serve, str(request.headers.get("X-Forwarded-For", "")))
 
-    def _server_of(self, protocol: str) -> Callable[[Socket], asyncio.Future[None]]:
-        return lambda socket: asyncio.ensure_future(self._serve(socket, protocol))
-
-    async def _serve(self, socket: Socket, protocol: str) -> None:
+    async def _serve(self, protocol: str, socket: Socket) -> None:
         address = client_address(socket.peer, socket.forwarded_for, self._proxies)
         if not self._knocks.allows(address):
             socket.close(TRY_LATER, "too many tries")
             return
         self._pending += 1
+        self._settled.clear()
         try:
             await self._open(socket, protocol, address)
         except Refused as refusal:
@@ -91,6 +90,8 @@ class Doors:
             socket.close(1011, "internal error")
         finally:
             self._pending -= 1
+            if not self._pending:
+                self._settled.set()
 
     async def _open(self, socket: Socket, protocol: str, address: str) -> None:
         if self.draining:
@@ -98,14 +99,12 @@ class Doors:
         entry = await self._entry(socket)
         self._check(entry.ticket, protocol)
         grant = await self._redeem(entry.ticket, protocol, address)
-        if protocol == "vnc":
-            desktop = await vnc.connect(grant)
-            _welcome(socket, grant, desktop)
-            desktop.begin(self._sessions.open(grant, socket, address, desktop.hang_up), grant.policy)
-        else:
-            shell, connection = await ssh.connect(grant, entry)
-            _welcome(socket, grant, connection)
-            shell.begin(self._sessions.open(grant, socket, address, connection.close), connection)
+        desktop = await (vnc.connect(grant) if protocol == "vnc" else ssh.connect(grant, entry))
+        if socket.closed:
+            desktop.hang_up()
+            raise SocketClosed
+        socket.send_object({"ok": True, "policy": grant.policy.told()})
+        desktop.begin(self._sessions.open(grant, socket, address, desktop.hang_up))
 
     async def _entry(self, socket: Socket) -> Entry:
         try:
@@ -142,17 +141,6 @@ class Doors:
         if grant.protocol != protocol or grant.realm != self.realm:
             raise Refused("ticket.invalid", "grant for another protocol or realm")
         return grant
-
-
-def _welcome(socket: Socket, grant: Grant, desktop: vnc.VncDesktop | ssh.asyncssh.SSHClientConnection) -> None:
-    """Tell the browser that it is in, unless it has left while the desktop was being reached."""
-    if socket.closed:
-        if isinstance(desktop, vnc.VncDesktop):
-            desktop.hang_up()
-        else:
-            desktop.close()
-        raise SocketClosed
-    socket.send_object({"ok": True, "policy": grant.policy.told()})
 
 
 def _answer(status: HTTPStatus, body: bytes) -> WSUpgradeResponseWithListener:

@@ -23,8 +23,8 @@ TERMINAL = "xterm-256color"
 class SshDesktop(asyncssh.SSHClientSession[bytes]):
     """The desktop's end of a terminal session, and the pipe to its browser."""
 
-    def __init__(self) -> None:
-        self._connection: asyncssh.SSHClientConnection | None = None
+    def __init__(self, connection: asyncssh.SSHClientConnection) -> None:
+        self._connection = connection
         self._channel: asyncssh.SSHClientChannel[bytes] | None = None
         self._session: Session | None = None
         self._early: list[
@@ -66,9 +66,9 @@ class SshDesktop(asyncssh.SSHClientSession[bytes]):
         if self._session is not None:
             self._session.socket.resume_reading()
 
-    def begin(self, session: Session, connection: asyncssh.SSHClientConnection) -> None:
+    def begin(self, session: Session) -> None:
         """Start the pipe."""
-        self._session, self._connection = session, connection
+        self._session = session
         for data in self._early:
             self.data_received(data, None)
         self._early.clear()
@@ -112,11 +112,10 @@ class SshDesktop(asyncssh.SSHClientSession[bytes]):
 
     def hang_up(self) -> None:
         """Leave the desktop."""
-        if self._connection is not None:
-            self._connection.close()
+        self._connection.close()
 
 
-async def connect(grant: Grant, entry: Entry) -> tuple[SshDesktop, asyncssh.SSHClientConnection]:
+async def connect(grant: Grant, entry: Entry) -> SshDesktop:
     """Connect and log in to the desktop of a grant and open a terminal there. Raises Refused."""
     try:
         options = _options(grant.credentials)
@@ -126,8 +125,9 @@ async def connect(grant: Grant, entry: Entry) -> tuple[SshDesktop, asyncssh.SSHC
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             connection = await asyncssh.connect(grant.host, grant.port, **options)
-            _, desktop = await connection.create_session(
-                SshDesktop,
+            desktop = SshDesktop(connection)
+            await connection.create_session(
+                lambda: desktop,
                 term_type=TERMINAL,
                 term_size=(entry.columns, entry.rows),
                 encoding=None,  # bytes as they are: the terminal in the browser decodes across the borders of messages
@@ -144,7 +144,7 @@ async def connect(grant: Grant, entry: Entry) -> tuple[SshDesktop, asyncssh.SSHC
     except BaseException:
         _drop(connection)
         raise
-    return desktop, connection
+    return desktop
 
 
 def _options(credentials: Credentials) -> dict[str, Any]:

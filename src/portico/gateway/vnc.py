@@ -5,13 +5,12 @@ import time
 from collections.abc import Mapping
 
 from portico import logs
-from portico.gateway.grant import Grant, SessionPolicy
+from portico.gateway.grant import Grant
 from portico.gateway.refusals import Refused
 from portico.gateway.rfb import ClientHandshake, RfbError, RfbRefused, ServerHandshake
 from portico.gateway.rfb_filter import ClientFilter
 from portico.gateway.rfb_server import ServerFilter
 from portico.gateway.sessions import DESKTOP_CLOSED, LEFT, Session
-from portico.gateway.websocket import Socket
 
 log = logs.get(__name__)
 
@@ -60,9 +59,10 @@ class VncDesktop(asyncio.Protocol):
         if self._session is not None:
             self._session.socket.resume_reading()
 
-    def begin(self, session: Session, policy: SessionPolicy) -> None:
+    def begin(self, session: Session) -> None:
         """Start the browser's handshake and the pipe."""
         self._session = session
+        policy = session.grant.policy
         if policy.view_only or policy.idle_seconds is not None or not (policy.clipboard_in and policy.clipboard_out):
             self._client_filter = ClientFilter(
                 view_only=policy.view_only, clipboard_in=policy.clipboard_in, clipboard_out=policy.clipboard_out

@@ -4,8 +4,8 @@ import asyncio
 import json
 import struct
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport
 
@@ -41,10 +41,10 @@ class Sink(Protocol):
         """The browser is gone."""
 
 
-class Socket(WSListener):  # type: ignore[misc]
+class Socket(WSListener):
     """One browser. `serve` is run as a task when the WebSocket stands."""
 
-    def __init__(self, serve: Callable[["Socket"], Awaitable[None]], forwarded_for: str) -> None:
+    def __init__(self, serve: Callable[["Socket"], Coroutine[Any, Any, None]], forwarded_for: str) -> None:
         super().__init__()
         self._serve = serve
         self._transport: WSTransport | None = None
@@ -69,7 +69,7 @@ class Socket(WSListener):  # type: ignore[misc]
     def on_ws_connected(self, transport: WSTransport) -> None:
         """Start serving."""
         self._transport = transport
-        self._task = asyncio.ensure_future(self._serve(self))
+        self._task = asyncio.create_task(self._serve(self))
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Pass a frame on, joining the frames of a text message."""
