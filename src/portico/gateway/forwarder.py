@@ -113,10 +113,12 @@ class Front:
             task.add_done_callback(self._connections.discard)
 
     async def _serve(self, connection: sockets.socket, address: str) -> None:
+        handed_over = False
         try:
             async with asyncio.timeout(FIRST_BYTE_SECONDS):
                 first = await _peek(connection)
             if first == TLS_HANDSHAKE_RECORD:
+                handed_over = True  # the transport closes it
                 await self._serve_tls(connection)
             elif first:
                 await self._redirect(connection)
@@ -125,7 +127,8 @@ class Front:
         except Exception:
             log.exception("a connection failed", client=address)
         finally:
-            connection.close()
+            if not handed_over:
+                connection.close()
             self._addresses[address] -= 1
             if self._addresses[address] <= 0:
                 del self._addresses[address]
@@ -176,7 +179,12 @@ async def _peek(connection: sockets.socket) -> bytes:
     """Return the first byte without taking it; empty if the client left."""
     loop = asyncio.get_running_loop()
     readable: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(connection, lambda: readable.done() or readable.set_result(None))
+
+    def wake() -> None:
+        if not readable.done():
+            readable.set_result(None)
+
+    loop.add_reader(connection, wake)
     try:
         await readable
     finally:
@@ -197,4 +205,4 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 def _reachable(listen: tuple[str, int]) -> tuple[str, int]:
     """Return where to connect for a gateway that listens everywhere: here."""
     host, port = listen
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port  # noqa: S104

@@ -7,16 +7,7 @@ from urllib.parse import urlsplit
 Headers = Sequence[tuple[bytes, bytes]]  # names in lower case, as h11 gives them
 
 HOP_BY_HOP = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-    )
-    + (b"transfer-encoding", b"upgrade")
+    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
 )
 FORWARDED = frozenset((b"forwarded", b"x-real-ip", b"x-client-ip", b"true-client-ip"))
 # The gateway sees no cookies and no credentials: its doors take tickets only.
