@@ -13,6 +13,23 @@ def _same_type(_context: Any, _inspected: Any, _metadata: Any, inspected: Any, w
     return False if isinstance(wanted, types.UTCDateTime | JSON) else None
 
 
+def _name(kind: str, item: Any, _context: Any) -> str | bool:
+    """Write our own types by their names, so that migrations read like the schema."""
+    if kind != "type":
+        return False
+    if isinstance(item, types.UTCDateTime):
+        return "types.UTCDateTime()"
+    names = {
+        "Json": types.Json,
+        "Prose": types.Prose,
+        "Name": types.Name,
+        "Id": types.Id,
+        "Word": types.Word,
+        "Hash": types.Hash,
+    }
+    return next((f"types.{name}" for name, ours in names.items() if repr(item) == repr(ours)), False)
+
+
 def run(engine: Engine) -> None:
     """Run the migrations in one transaction."""
     with engine.begin() as connection:
@@ -22,6 +39,7 @@ def run(engine: Engine) -> None:
             compare_type=_same_type,
             render_as_batch=False,
             user_module_prefix="types.",
+            render_item=_name,
         )
         with context.begin_transaction():
             context.run_migrations()
