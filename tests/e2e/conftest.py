@@ -75,7 +75,7 @@ class RunningDemo:
 
     def desktops(self) -> list[Path]:
         """Return the directories of the desktops that are there now."""
-        return sorted(path.parent for path in self.state.glob("centers/*/desktops/*/desktop.json"))
+        return sorted(path.parent for path in self.state.glob("desktops/*/desktop.json"))
 
     def processes_of(self, desktop: Path) -> list[int]:
         """Return the pids whose environment says that they belong to a desktop."""

@@ -38,7 +38,7 @@ def people(demo: RunningDemo, times: Times) -> Iterator[dict[str, Person]]:
 
 def file_with(demo: RunningDemo, name: str, text: str) -> Path | None:
     """Find a file of this name and content in the home of any desktop."""
-    for file in demo.state.glob(f"centers/*/desktops/*/home/{name}"):
+    for file in demo.state.glob(f"desktops/*/home/{name}"):
         if file.read_text("utf-8", "replace").strip() == text:
             return file
     return None

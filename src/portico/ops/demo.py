@@ -89,8 +89,14 @@ class Demo:
         for name in reversed(PARTS):
             if name in self.processes:
                 self.processes.pop(name).stop()
-        count = demo_state.sweep(self.state)
-        self.say(f"stopped; {count} desktop{'' if count == 1 else 's'} removed")
+        try:
+            count = demo_state.sweep(self.state)
+            self.say(f"stopped; {count} desktop{'' if count == 1 else 's'} removed")
+        except PorticoError as trouble:
+            self.say(
+                f"not all desktops are gone; starting the demo again removes them. {trouble.sentence} {trouble.detail}"
+            )
+            self.keep = True
         if self.keep:
             self.say(f"kept: {self.state}")
         else:
@@ -122,7 +128,7 @@ class Demo:
         if known is not None:
             return demo_content.Content(**known)
         self.say("making a center, pools, a policy and two people")
-        content = demo_content.make(client, self._wait)
+        content = demo_content.make(client, self._wait, demo_state.desktops(self.state))
         demo_state.write_secret(file, json.dumps(asdict(content), indent=1))
         return content
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from portico.ops.client import Client
@@ -45,9 +46,10 @@ def password() -> str:
     return "-".join("".join(secrets.choice(LETTERS) for _ in range(4)) for _ in range(4))
 
 
-def make(client: Client, wait: Wait) -> Content:
-    """Make all of it. The client must be logged in as an administrator."""
-    center = client.post("centers", {"name": "This machine", "kind": "local", "settings": {}})["id"]
+def make(client: Client, wait: Wait, desktops: Path) -> Content:
+    """Make all of it, the desktops to live below `desktops`. The client must be logged in as an administrator."""
+    settings = {"directory": str(desktops)}
+    center = client.post("centers", {"name": "This machine", "kind": "local", "settings": settings})["id"]
     wait("Finding the images of this machine", lambda: _has_images(client, center), 60)
     single_use = client.post(
         "release-plans",

@@ -18,7 +18,7 @@ from portico.ports.cloud import CloudContext
 
 MARK = ".portico-demo"  # Only a directory with this file in it is ever emptied.
 FRONT_PORT = 8443
-MAXIMUM_PATH = 60  # characters: sockets below it may have 107 (unix(7)) and lie some 45 further down
+MAXIMUM_PATH = 50  # characters: the sockets of desktops lie deep below it and may have 107 (unix(7))
 
 
 @contextmanager
@@ -111,20 +111,24 @@ def free_port(wanted: int = 0) -> int:
 
 
 def sweep(state: Path) -> int:
-    """End every desktop whose directory lies below `state`: processes, account, files. Returns how many there were."""
-    centers = [path.parent for path in (state / "centers").glob("*/desktops")]
-    if not centers:
+    """End every desktop of this demo: processes, account, files. Returns how many there were; raises CloudError."""
+    home = desktops(state)
+    if not home.exists():
         return 0
     # The one driver that makes things on this machine, found by name as all drivers are.
     local = resolve_name("portico.clouds.local:Local")
-    count = 0
-    for center in centers:
-        driver = local(local.Settings(), CloudContext(deployment_id="", center_id=center.name, state=center))
-        found = [machine.external_id for machine in driver.scan().machines]
-        with ThreadPoolExecutor(4) as pool:
-            list(pool.map(driver.delete, found))
-        count += len(found)
-    return count
+    center = (read_json(state / "content.json") or {}).get("center_id", "")
+    context = CloudContext(deployment_id="", center_id=center, state=state)
+    driver = local(local.Settings(directory=str(home)), context)
+    found = [machine.external_id for machine in driver.scan().machines]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(driver.delete, found))
+    return len(found)
+
+
+def desktops(state: Path) -> Path:
+    """Return where the desktops of a demo live: a short path, since sockets lie below it."""
+    return state / "desktops"
 
 
 def remove(state: Path) -> None:
