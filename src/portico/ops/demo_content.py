@@ -65,13 +65,12 @@ def make(client: Client, wait: Wait, desktops: Path) -> Content:
     lines = [
         {
             "pool_id": pools[wish.name],
-            "position": position,
             "quantity": 1,
             "display": "pool",
             "protocol_plan_id": plans[wish.plan],
             "release_plan_id": single_use,
         }
-        for position, wish in enumerate(POOLS)
+        for wish in POOLS
     ]
     policy = client.post("policies", {"name": "Demo", "assignments": lines})["id"]
     role = _role_of_users(tuple(client.items("roles")))
