@@ -7,6 +7,7 @@ from typing import Any
 
 from portico.config import Config
 from portico.ports.cloud import Cloud
+from portico.services.keys import KeyRing
 from portico.services.passwords import Hasher
 from portico.services.snapshot import SnapshotHolder
 from portico.store.engine import Database
@@ -23,6 +24,7 @@ class Broker:
     config: Config
     db: Database
     vault: Vault
+    keys: KeyRing
     cloud_drivers: Mapping[str, Any]  # kind → driver class
     displays: Mapping[str, Any]  # protocol → display driver
     hasher: Hasher

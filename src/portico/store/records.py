@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import fields
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
@@ -27,10 +26,14 @@ T = TypeVar("T")
 COLUMNS = frozenset({"id", "tenant_id", "name", "version"})
 
 
-@cache
+_ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {}
+
+
 def adapter(record: type[T]) -> TypeAdapter[T]:
-    """Return the validator of a record type."""
-    return TypeAdapter(record)
+    """Return the validator of a record type; building one is dear, so it is kept."""
+    if record not in _ADAPTERS:
+        _ADAPTERS[record] = TypeAdapter(record)
+    return _ADAPTERS[record]
 
 
 def from_row(record: type[T], row: Row[Any], **more: Any) -> T:
@@ -61,7 +64,7 @@ _ASSIGNMENT = tuple(item.name for item in fields(Assignment))
 
 def desktop(row: Row[Any]) -> Desktop:
     """Build a desktop from its row."""
-    return _build(Desktop, _DESKTOP, row._mapping)
+    return _build(Desktop, _DESKTOP, dict(row._mapping))
 
 
 def assignment(row: Row[Any]) -> Assignment:

@@ -7,7 +7,7 @@ domain.model; columns beside it are what the broker itself changes or searches b
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table
 from sqlalchemy.sql.elements import ColumnElement
 
-from portico.store.types import Id, Json, Name, Prose, UTCDateTime, Word
+from portico.store.types import Hash, Id, Json, Name, Prose, UTCDateTime, Word
 
 metadata = MetaData(
     naming_convention={
@@ -161,6 +161,7 @@ _unique_where(
 _unique_where("uq_desktops_name", desktops.c.center_id, desktops.c.name, where=desktops.c.spec.is_not(None))
 Index("ix_desktops_tenant", desktops.c.tenant_id, desktops.c.status, desktops.c.name)
 Index("ix_desktops_built_for_pool", desktops.c.built_for_pool)
+Index("ix_desktops_last_user", desktops.c.last_user_id)
 Index("ix_desktops_stage", desktops.c.stage)
 
 agents = Table(
@@ -169,8 +170,8 @@ agents = Table(
     Column("id", Id, primary_key=True),
     _tenant(),
     Column("desktop_id", Id, ForeignKey("desktops.id"), nullable=False, unique=True),
-    Column("bearer_hash", Word, unique=True),
-    Column("token_hash", Word, unique=True),  # the one-time enrolment token; NULL once used
+    Column("bearer_hash", Hash, unique=True),
+    Column("token_hash", Hash, unique=True),  # the one-time enrolment token; NULL once used
     Column("token_expires_at", UTCDateTime),
     Column("sealed_token", Prose),  # until the machine is asked for, so that a retry hands over the same one
     Column("version", Word, nullable=False),
@@ -267,7 +268,7 @@ sessions = Table(  # portal log-ins and API tokens of people
     _tenant(),
     Column("user_id", Id, ForeignKey("users.id"), nullable=False),
     Column("kind", Word, nullable=False),  # web | api
-    Column("secret_hash", Word, nullable=False),
+    Column("secret_hash", Hash, nullable=False),
     Column("policy_id", Id),
     Column("client_address", Word, nullable=False),
     Column("client", Json, nullable=False),
@@ -287,7 +288,7 @@ api_tokens = Table(
     _tenant(),
     Column("user_id", Id, ForeignKey("users.id"), nullable=False),
     Column("name", Name, nullable=False),
-    Column("secret_hash", Word, nullable=False),
+    Column("secret_hash", Hash, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime),
     Column("used_at", UTCDateTime),
@@ -295,12 +296,13 @@ api_tokens = Table(
     Index("ix_api_tokens_user", "user_id"),
 )
 
-attempts = Table(  # failed log-ins by client address, for the rate limit
+attempts = Table(  # failed log-ins by client address, and by names that nobody has (so that they lock like those somebody has)
     "attempts",
     metadata,
-    Column("address", Word, primary_key=True),
+    Column("key", Hash, primary_key=True),
     Column("failed", Integer, nullable=False),
     Column("window_at", UTCDateTime, nullable=False),
+    Column("locked_until", UTCDateTime),
 )
 
 seats = Table(
@@ -446,7 +448,7 @@ gateways = Table(
     Column("group_name", Name, nullable=False),
     Column("realm", Word, nullable=False),
     Column("public_url", Name, nullable=False),
-    Column("bearer_hash", Word, nullable=False, unique=True),
+    Column("bearer_hash", Hash, nullable=False, unique=True),
     Column("version", Word, nullable=False),
     Column("draining", Boolean, nullable=False),
     Column("load", Json, nullable=False),
@@ -459,7 +461,7 @@ gateways = Table(
 gateway_tokens = Table(
     "gateway_tokens",
     metadata,
-    Column("token_hash", Word, primary_key=True),
+    Column("token_hash", Hash, primary_key=True),
     Column("expires_at", UTCDateTime, nullable=False),
     Column("used_at", UTCDateTime),
 )
@@ -483,7 +485,7 @@ idempotency = Table(
     metadata,
     Column("user_id", Id, primary_key=True),
     Column("key", Name, primary_key=True),
-    Column("request_hash", Word, nullable=False),
+    Column("request_hash", Hash, nullable=False),
     Column("answer", Json),
     Column("created_at", UTCDateTime, nullable=False),
 )

@@ -20,7 +20,7 @@ class UTCDateTime(TypeDecorator[datetime]):
         if dialect.name == "postgresql":
             return dialect.type_descriptor(postgresql.TIMESTAMP(timezone=True))
         if dialect.name == "mssql":
-            return dialect.type_descriptor(mssql.DATETIME2(6))
+            return dialect.type_descriptor(mssql.DATETIME2(6))  # type: ignore[no-untyped-call]
         return dialect.type_descriptor(String(32))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
@@ -40,15 +40,15 @@ class UTCDateTime(TypeDecorator[datetime]):
         """Give back an aware UTC datetime."""
         if value is None:
             return None
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        moment: datetime = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 Id = String(36)
 Word = String(40)  # a code, a state, a kind
+Hash = String(64)  # SHA-256 in hex
 Name = Unicode(200)
 Prose = UnicodeText().with_variant(Text(), "sqlite", "postgresql")
 Json = JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
 
-__all__ = ["DateTime", "Id", "Json", "Name", "Prose", "UTCDateTime", "Word"]
+__all__ = ["DateTime", "Hash", "Id", "Json", "Name", "Prose", "UTCDateTime", "Word"]

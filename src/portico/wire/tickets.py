@@ -42,8 +42,8 @@ def seal(ticket: Ticket, key: OKPKey) -> str:
     claims = asdict(ticket)
     claims["iat"] = claims.pop("issued")
     claims["exp"] = claims.pop("expires")
-    header = {"alg": "EdDSA", "typ": "portico-entry+jwt", "kid": key.kid}
-    return jwt.encode(header, {"v": VERSION, **claims}, key, algorithms=["EdDSA"])
+    header = {"alg": "Ed25519", "typ": "portico-entry+jwt", "kid": key.kid}
+    return jwt.encode(header, {"v": VERSION, **claims}, key, algorithms=["Ed25519"])
 
 
 def unseal(text: str, keys: KeySet, now: int) -> Ticket:
@@ -51,7 +51,7 @@ def unseal(text: str, keys: KeySet, now: int) -> Ticket:
     if len(text) > MAX_LENGTH:
         raise BadTicket("too long")
     try:
-        token = jwt.decode(text, keys, algorithms=["EdDSA"])
+        token = jwt.decode(text, keys, algorithms=["Ed25519"])
     except (JoseError, ValueError, KeyError, TypeError, UnicodeError) as problem:
         raise BadTicket(f"signature: {type(problem).__name__}") from problem
     if token.header.get("typ") != "portico-entry+jwt":

@@ -1,0 +1,125 @@
+"""The kinds of background work: how often, in which lane, with which payload. What a kind does is bound in jobs/table.py.
+
+No two jobs with the same lane run at once; no two with the same waiting key are queued at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """The payload of a kind that concerns the whole deployment."""
+
+
+@dataclass(frozen=True, slots=True)
+class CenterScan:
+    """Take the inventory of a center; `full` asks for all machines rather than what changed."""
+
+    center_id: str
+    full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OfPool:
+    """Work on one pool."""
+
+    pool_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfDesktop:
+    """Work on one desktop."""
+
+    desktop_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopPower:
+    """A power action (a word of PowerAction); with an epoch, only while the desktop's is still the same."""
+
+    desktop_id: str
+    action: str
+    epoch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentTimer:
+    """What a timer does to an assignment, unless its epoch has moved on; `reason` is the code of what armed it."""
+
+    assignment_id: str
+    epoch: int
+    action: str  # "release" | "log_out" | "power"
+    reason: str
+    argument: str = ""
+
+
+Payload = Nothing | CenterScan | OfPool | OfDesktop | DesktopPower | AssignmentTimer
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of job; `every_seconds` is None for what happens once. `version` is that of the payload's shape."""
+
+    name: str
+    every_seconds: int | None
+    lane_template: str
+    max_attempts: int
+    lease_seconds: int = 60
+    payload: type[Payload] = Nothing
+    key_template: str = ""  # besides the lane, what tells two waiting jobs of this kind apart
+    version: int = 1
+
+
+# Cadences are the defaults of the settings of the same name. The heartbeat of a broker is no job: it runs in its process.
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            Kind("center_scan", 60, "center:{center_id}", 3, payload=CenterScan, key_template="{full}"),
+            Kind("pool_stats", 20, "pool:{pool_id}", 3, payload=OfPool),
+            Kind("pool_history_stats", 300, "pool:{pool_id}", 3, payload=OfPool),
+            Kind("pool_refill", None, "pool:{pool_id}", 5, payload=OfPool),
+            Kind("desktop_build", None, "desktop:{desktop_id}", 8, payload=OfDesktop),
+            Kind("desktop_delete", None, "desktop:{desktop_id}", 20, payload=OfDesktop),
+            Kind(
+                "desktop_power", None, "desktop:{desktop_id}", 5, payload=DesktopPower, key_template="{action}:{epoch}"
+            ),
+            Kind(
+                "assignment_timer",
+                None,
+                "assignment:{assignment_id}",
+                20,
+                payload=AssignmentTimer,
+                key_template="{epoch}:{action}:{argument}:{reason}",
+            ),
+            Kind("leaks", 3600, "leaks", 3, lease_seconds=300),
+            Kind("purge", 86400, "purge", 3, lease_seconds=300),
+        )
+    }
+)
+
+
+def lane(kind: str, payload: Payload) -> str:
+    """Return the lane of a job: while one runs in it, others of the lane wait."""
+    return KINDS[kind].lane_template.format_map(asdict(payload))
+
+
+def waiting_key(kind: str, payload: Payload) -> str:
+    """Return the key under which only one job may be queued: a second request is the same request."""
+    more = KINDS[kind].key_template.format_map(asdict(payload))
+    return ":".join(part for part in (kind, lane(kind, payload), more) if part)
+
+
+def to_json(payload: Payload) -> dict[str, Any]:
+    """Return a payload as it stands in the jobs table."""
+    return asdict(payload)
+
+
+def from_json(kind: str, data: Mapping[str, Any]) -> Payload:
+    """Return the payload of a row; fields that a newer broker added are left aside. Raises TypeError when one is missing."""
+    record = KINDS[kind].payload
+    known = {item.name for item in fields(record)}
+    return record(**{name: value for name, value in data.items() if name in known})

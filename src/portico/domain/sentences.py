@@ -1,0 +1,208 @@
+"""What each reason says to a person, and what to do about it: message ids for gettext, with named placeholders.
+
+Each code has (sentence, remedy); the remedy is "" where there is nothing to do.
+"""
+
+from collections.abc import Mapping
+
+
+def N_(message: str) -> str:
+    """Mark a message for translation, which the web layer does."""
+    return message
+
+
+WAIT = N_("It comes by itself; you can wait here.")
+HELP_DESK = N_("Give the details to your help desk.")
+ADMINISTRATOR = N_("Ask an administrator to look at the desktop.")
+TRY_AGAIN = N_("Try again in a minute.")
+
+PEOPLE: Mapping[str, tuple[str, str]] = {
+    "login.wrong": (
+        N_("The name or the password is not right."),
+        N_("Check both and try again; capital letters count in the password."),
+    ),
+    "login.locked": (
+        N_("Too many tries. The account is locked for %(seconds)s seconds."),
+        N_("Wait until then, or ask an administrator for a new password."),
+    ),
+    "login.rate_limited": (N_("Too many tries come from your address."), N_("Wait %(seconds)s seconds.")),
+    "login.disabled": (N_("This account is switched off."), N_("Ask your administrator.")),
+    "login.not_allowed": (N_("Your role does not allow you to log in here."), N_("Ask your administrator.")),
+    "password.wrong": (N_("The password is not right."), N_("Type the password that you use now.")),
+    "password.short": (
+        N_("The password is too short."),
+        N_("Use %(minimum)s characters or more; a few words in a row do well."),
+    ),
+    "password.one_character": (
+        N_("The password is one character over and over."),
+        N_("Use a few words that do not belong together."),
+    ),
+    "password.contains_name": (N_("The password contains the log-in name."), N_("Leave the name out.")),
+    "policy.max_desktops": (
+        N_("You can have at most %(maximum)s desktops at a time."),
+        N_("Release one that you no longer need."),
+    ),
+}
+
+POOLS: Mapping[str, tuple[str, str]] = {
+    "pool.empty": (N_("There are no desktops in %(pool)s yet."), HELP_DESK),
+    "pool.full": (
+        N_("No desktop of %(pool)s is free right now (%(total)s in all)."),
+        N_("Try again when somebody has logged out."),
+    ),
+    "pool.none_usable": (N_("No desktop of %(pool)s can be used right now (%(total)s in all)."), HELP_DESK),
+    "pool.short": (N_("%(pool)s has fewer free desktops than you may have (%(offered)s of %(wanted)s)."), ""),
+    "pool.refilling": (N_("A new desktop of %(pool)s is being made."), WAIT),
+    "pool.lost": (N_("Somebody else was given the last free desktop of %(pool)s a moment ago."), TRY_AGAIN),
+    "pool.off": (N_("%(pool)s makes no desktops by itself."), N_("Set both limits of the pool above zero.")),
+    "pool.no_center": (N_("%(pool)s has no center to make desktops in."), N_("Choose a center in the pool's form.")),
+    "pool.no_image": (N_("%(pool)s has no image to make desktops from."), N_("Choose an image in the pool's form.")),
+    "pool.no_network": (
+        N_("%(pool)s has no network, and neither has its center."),
+        N_("Choose a network in the pool's form, or a default one in the center's."),
+    ),
+    "pool.quota": (
+        N_("The quota of the center is used up: %(detail)s"),
+        N_("Raise the quota or delete something. The pool goes on by itself then."),
+    ),
+    "pool.stopped_by_errors": (
+        N_("%(pool)s has stopped after %(failures)s failed builds in a row."),
+        N_("Look at the last failure, then switch the pool on again."),
+    ),
+    "pool.waiting_after_failure": (N_("%(pool)s waits %(seconds)s seconds after a failed build."), ""),
+    "pool.rule_misses_builds": (
+        N_("Desktops made by %(pool)s do not match its own rule, so it has stopped."),
+        N_("Change the rule or the name template so that they match."),
+    ),
+    "pool.below_threshold": (
+        N_("%(pool)s has %(unassigned)s unassigned desktops, below its %(start_below)s: it makes %(build)s."),
+        "",
+    ),
+    "pool.enough": (N_("%(pool)s has %(unassigned)s unassigned desktops and wants %(start_below)s."), ""),
+    "pool.at_maximum": (
+        N_("%(pool)s has %(total)s desktops in all, and its limit is %(stop_at)s."),
+        N_("Raise the limit if more are needed."),
+    ),
+}
+
+DESKTOPS: Mapping[str, tuple[str, str]] = {
+    "desktop.unavailable": (N_("The desktop is set to unavailable."), ADMINISTRATOR),
+    "desktop.taken": (N_("The desktop is somebody's already."), ""),
+    "desktop.in_use": (N_("Somebody is logged in there directly."), ""),
+    "desktop.session_unknown": (N_("It is not known whether somebody is still logged in there."), ADMINISTRATOR),
+    "desktop.deleted": (N_("The desktop was deleted."), N_("Open another one from the portal.")),
+    "desktop.deleted_outside": (
+        N_("The desktop was deleted in the cloud, not by Portico."),
+        N_("Open another one from the portal."),
+    ),
+    "desktop.deleting": (N_("The desktop is being deleted."), N_("Open another one from the portal.")),
+    "desktop.quarantined": (
+        N_("The desktop is held back until it is sure that its last user has left."),
+        N_("Restart or rebuild it, or set it free by hand."),
+    ),
+    "desktop.failed": (N_("The desktop could not be made. %(detail)s"), HELP_DESK),
+    "desktop.maintenance": (N_("The desktop is in maintenance."), N_("Try again later, or ask your help desk.")),
+    "desktop.building": (N_("The desktop is being made."), WAIT),
+    "desktop.preparing": (N_("The desktop is made and gets ready."), WAIT),
+    "desktop.late": (N_("The desktop takes longer to get ready than it should."), HELP_DESK),
+    "desktop.error": (N_("The cloud reports an error of the desktop."), HELP_DESK),
+    "desktop.stopped": (N_("The desktop is switched off."), N_("Start it.")),
+    "desktop.suspended": (N_("The desktop sleeps."), N_("Wake it.")),
+    "desktop.paused": (N_("The desktop was paused."), N_("Let it go on.")),
+    "desktop.shelved": (N_("The desktop is put away and takes some minutes to come back."), N_("Start it.")),
+    "desktop.starting": (N_("The desktop is starting."), WAIT),
+    "desktop.stopping": (N_("The desktop is stopping."), TRY_AGAIN),
+    "desktop.no_agent": (N_("The desktop has no agent."), N_("Install the agent in its image.")),
+    "desktop.agent_unreachable": (N_("The desktop does not answer yet."), WAIT),
+    "desktop.agent_waiting": (N_("The desktop's agent waits to be admitted."), ADMINISTRATOR),
+    "desktop.no_address": (N_("The desktop has no network address."), HELP_DESK),
+    "desktop.no_protocol": (N_("The desktop offers no display protocol."), HELP_DESK),
+    "build.error": (N_("The cloud could not make the desktop: %(detail)s"), ADMINISTRATOR),
+    "build.deadline": (N_("The cloud did not finish the desktop in time."), N_("Look at the machine in the cloud.")),
+    "build.never_answered": (
+        N_("The desktop was made, but its agent never answered."),
+        N_("Check that the image has the agent and can reach the broker."),
+    ),
+    "machine.no_row": (
+        N_("The machine %(machine)s carries our tag, and no desktop knows it."),
+        N_("Look at it, then adopt or delete it in the list of leaks."),
+    ),
+    "machine.duplicate": (
+        N_("The machine %(machine)s is a second one for the same desktop."),
+        N_("Look at it, then delete it in the list of leaks."),
+    ),
+    "machine.returned": (
+        N_("The machine %(machine)s is back after it counted as deleted."),
+        N_("Look at it, then adopt or delete it in the list of leaks."),
+    ),
+}
+
+SESSIONS: Mapping[str, tuple[str, str]] = {
+    "assignment.ended": (N_("This desktop is no longer yours."), N_("Open another one from the portal.")),
+    "offer.unknown": (N_("This desktop is no longer offered to you."), N_("Go back to the portal and choose again.")),
+    "protocol.none": (N_("There is no way to open %(desktop)s from this device."), HELP_DESK),
+    "protocol.not_in_plan": (N_("Your policy does not allow %(protocol)s."), N_("Choose another way to open it.")),
+    "protocol.not_on_desktop": (N_("The desktop does not offer %(protocol)s."), ""),
+    "protocol.not_in_browser": (
+        N_("%(protocol)s cannot be shown in the browser."),
+        N_("Choose another way to open it."),
+    ),
+    "protocol.not_for_client": (N_("This client (%(client)s) does not speak %(protocol)s."), ""),
+    "protocol.not_view_only": (
+        N_("You may only watch, and %(protocol)s cannot hold to that on this client."),
+        N_("Open it in the browser."),
+    ),
+    "gateway.none": (N_("No gateway is running that could carry your session."), HELP_DESK),
+    "release.by_user": (N_("You gave it back."), ""),
+    "release.by_administrator": (N_("An administrator took it back."), ""),
+    "release.never_connected": (N_("It was never opened within %(minutes)s minutes."), ""),
+    "release.after_disconnect": (N_("You were disconnected for %(minutes)s minutes."), ""),
+    "release.log_out_after_disconnect": (
+        N_("You were disconnected for %(minutes)s minutes, so you are logged out."),
+        "",
+    ),
+    "release.after_log_out": (N_("You logged out (%(minutes)s minutes ago)."), ""),
+    "release.max_duration": (N_("It was yours for %(minutes)s minutes, the longest that your policy allows."), ""),
+    "release.delete": (N_("It is deleted after use."), ""),
+    "release.clean": (N_("Its last user has left."), ""),
+    "release.log_out_first": (N_("Its last user is logged out first."), ""),
+    "release.reboot_first": (N_("It restarts, since nobody can say whether its last user has left."), ""),
+    "release.no_evidence": (
+        N_("Nobody can say whether its last user has left."),
+        N_("Look at the desktop, then restart it or set it free by hand."),
+    ),
+    "power.on_disconnect": (N_("The power plan wants “%(action)s” when the user disconnects."), ""),
+    "power.on_log_out": (N_("The power plan wants “%(action)s” when the user logs out."), ""),
+    "power.on_release": (N_("The power plan wants “%(action)s” when the desktop is released."), ""),
+}
+
+# For reasons that stand for several desktops at once (their params hold a `count`): labels, so that no plural is needed.
+COUNTED: Mapping[str, str] = {
+    "desktop.unavailable": N_("Set to unavailable: %(count)s"),
+    "desktop.taken": N_("In use: %(count)s"),
+    "desktop.in_use": N_("Used by somebody logged in directly: %(count)s"),
+    "desktop.session_unknown": N_("Perhaps still in use: %(count)s"),
+    "desktop.deleted": N_("Deleted: %(count)s"),
+    "desktop.deleting": N_("Being deleted: %(count)s"),
+    "desktop.quarantined": N_("Held back: %(count)s"),
+    "desktop.failed": N_("Failed: %(count)s"),
+    "desktop.maintenance": N_("In maintenance: %(count)s"),
+    "desktop.building": N_("Being made: %(count)s"),
+    "desktop.preparing": N_("Getting ready: %(count)s"),
+    "desktop.late": N_("Late: %(count)s"),
+    "desktop.error": N_("In error: %(count)s"),
+    "desktop.stopped": N_("Switched off: %(count)s"),
+    "desktop.suspended": N_("Asleep: %(count)s"),
+    "desktop.paused": N_("Paused: %(count)s"),
+    "desktop.shelved": N_("Put away: %(count)s"),
+    "desktop.stopping": N_("Stopping: %(count)s"),
+    "desktop.no_agent": N_("Without an agent: %(count)s"),
+    "desktop.agent_unreachable": N_("Not answering: %(count)s"),
+    "desktop.agent_waiting": N_("Waiting to be admitted: %(count)s"),
+    "desktop.no_address": N_("Without a network address: %(count)s"),
+    "desktop.no_protocol": N_("Without a display protocol: %(count)s"),
+}
+
+UNKNOWN = (N_("This is not possible right now (%(code)s)."), HELP_DESK)
+
+SENTENCES: Mapping[str, tuple[str, str]] = {**PEOPLE, **POOLS, **DESKTOPS, **SESSIONS}

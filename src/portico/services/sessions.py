@@ -1,0 +1,198 @@
+"""Log-in sessions: a cookie or bearer names the session and proves it by a secret, of which only the hash is kept."""
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any
+
+from portico.domain.access import Actor
+from portico.domain.model import Client, Policy, Role, User
+from portico.errors import Invalid, NotFound
+from portico.services.broker import Broker
+from portico.store import events, users
+from portico.store import sessions as store
+from portico.store.scope import Tenant
+
+COOKIE = "__Host-portico"
+TOUCH_SECONDS = 60  # how often a sign of life is written down
+LANGUAGES = ("en", "de")
+THEMES = ("system", "light", "dark")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whoever a request comes from. `csrf` is derived from the session's secret and lives as long."""
+
+    session_id: str | None
+    user: User
+    actor: Actor
+    role: Role
+    policy: Policy
+    client_address: str
+    expires_at: datetime
+    csrf: str
+    preferences: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLine:
+    """One of a user's own sessions."""
+
+    id: str
+    created_at: datetime
+    seen_at: datetime
+    client_address: str
+    kind: str
+    current: bool
+
+
+def hash_secret(secret: str) -> str:
+    """Return what is kept of a random secret."""
+    return sha256(secret.encode()).hexdigest()
+
+
+def csrf_of(value: str) -> str:
+    """Return the token that forms carry, derived from the cookie's secret."""
+    secret = value.rpartition(".")[2]
+    return hmac.new(secret.encode(), b"csrf", sha256).hexdigest()
+
+
+def tenant_of(me: SignedIn) -> Tenant:
+    """Return the scope of whoever is signed in."""
+    return Tenant(me.user.tenant_id)
+
+
+def open_session(broker: Broker, conn: Any, user: User, client: Client, kind: str, policy: Policy) -> tuple[str, str]:
+    """Insert a session for a user; returns (session id, the cookie's or bearer's value)."""
+    now, secret, session_id = broker.now(), secrets.token_urlsafe(32), broker.new_id()
+    store.add(
+        conn,
+        id=session_id,
+        tenant_id=user.tenant_id,
+        user_id=user.id,
+        kind=kind,
+        secret_hash=hash_secret(secret),
+        policy_id=policy.id,
+        client_address=client.address,
+        client={"kind": client.kind, "name": client.name, "os": client.os, "user_agent": client.user_agent[:300]},
+        created_at=now,
+        seen_at=now,
+        expires_at=now + timedelta(hours=policy.session_hours),
+        idle_seconds=policy.session_idle_minutes * 60,
+    )
+    return session_id, f"{session_id}.{secret}"
+
+
+def find(broker: Broker, cookie: str) -> SignedIn | None:
+    """Return whose session a cookie's or bearer's value is, while it lasts: one statement, a write once a minute."""
+    session_id, _, secret = cookie.partition(".")
+    if len(session_id) != 36 or not secret:
+        return None
+    with broker.db.read() as conn:
+        row = store.find(conn, session_id)
+    now = broker.now()
+    if row is None or not hmac.compare_digest(row.secret_hash, hash_secret(secret)):
+        return None
+    if row.ended_at is not None or row.expires_at <= now or now - row.seen_at > timedelta(seconds=row.idle_seconds):
+        return None
+    me = _signed_in(broker, row, row.id, secret, row.client_address, row.expires_at)
+    if me is not None and now - row.seen_at > timedelta(seconds=TOUCH_SECONDS):
+        with broker.db.write() as conn:
+            store.touch(conn, row.id, now)
+    return me
+
+
+def by_bearer(broker: Broker, bearer: str) -> SignedIn | None:
+    """Return who a bearer token stands for: an API session's, or an API token's (which begins with "pt.")."""
+    if not bearer.startswith("pt."):
+        return find(broker, bearer)
+    _, _, rest = bearer.partition(".")
+    token_id, _, secret = rest.partition(".")
+    with broker.db.read() as conn:
+        row = store.find_token(conn, token_id)
+    now = broker.now()
+    if row is None or not hmac.compare_digest(row.secret_hash, hash_secret(secret)):
+        return None
+    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+        return None
+    if row.used_at is None or now - row.used_at > timedelta(seconds=TOUCH_SECONDS):
+        with broker.db.write() as conn:
+            store.touch_token(conn, row.id, now)
+    me = _signed_in(broker, row, None, secret, "", row.expires_at or now + timedelta(hours=1))
+    return me if me is not None and me.role.may_use_api else None
+
+
+def _signed_in(
+    broker: Broker, row: Any, session_id: str | None, secret: str, address: str, expires_at: datetime
+) -> SignedIn | None:
+    user = users.record(_UserColumns(row))
+    if user.disabled or row.u_deleted_at is not None:
+        return None
+    snapshot = broker.snapshots.get()
+    role = snapshot.roles.get(user.role_id) or broker.snapshots.get(fresh=True).roles[user.role_id]
+    return SignedIn(
+        session_id=session_id,
+        user=user,
+        actor=Actor(user.id, user.login_name, user.tenant_id, role, session_id),
+        role=role,
+        policy=snapshot.policy_of(user.tenant_id, user.policy_id),
+        client_address=address,
+        expires_at=expires_at,
+        csrf=csrf_of(secret),
+        preferences=row.u_preferences or {},
+    )
+
+
+class _UserColumns:
+    """A row's user columns (prefix `u_`), readable as a row of users."""
+
+    def __init__(self, row: Any) -> None:
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, f"u_{name}")
+
+
+def end(broker: Broker, me: SignedIn, reason: str = "logged out") -> None:
+    """End the session that a request came with."""
+    if me.session_id is not None:
+        end_one(broker, me, me.session_id, reason)
+
+
+def end_one(broker: Broker, me: SignedIn, session_id: str, reason: str = "ended by its user") -> None:
+    """End one of the user's own sessions. Raises NotFound when it is somebody else's or has ended."""
+    now = broker.now()
+    with broker.db.write() as conn:
+        if not store.end(conn, session_id, me.user.id, now, reason):
+            raise NotFound("This session has ended already.")
+        entry = events.Entry(now, "session.ended", me.user.tenant_id, me.user.login_name, user_id=me.user.id)
+        events.add(conn, entry)
+
+
+def list_own(broker: Broker, me: SignedIn) -> list[SessionLine]:
+    """Return the user's open sessions, newest first."""
+    with broker.db.read() as conn:
+        rows = store.list_open(conn, me.user.id, broker.now())
+    return [
+        SessionLine(row.id, row.created_at, row.seen_at, row.client_address, row.kind, row.id == me.session_id)
+        for row in rows
+    ]
+
+
+def set_preferences(broker: Broker, me: SignedIn, wanted: Mapping[str, str]) -> None:
+    """Keep language, time zone and theme. Raises Invalid naming the field."""
+    wrong = {}
+    if wanted.get("language", "en") not in LANGUAGES:
+        wrong["language"] = f"Choose one of: {', '.join(LANGUAGES)}."
+    if wanted.get("theme", "system") not in THEMES:
+        wrong["theme"] = f"Choose one of: {', '.join(THEMES)}."
+    if len(wanted.get("zone", "")) > 60:
+        wrong["zone"] = "Choose a time zone of the list."
+    if wrong:
+        raise Invalid("Some choices cannot be used.", wrong)
+    keep = {key: value for key, value in wanted.items() if key in ("language", "zone", "theme")}
+    with broker.db.write() as conn:
+        users.set_preferences(conn, me.user.id, {**me.preferences, **keep}, broker.now())

@@ -1,0 +1,95 @@
+"""Centers and the images that their scans found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from portico.store.scope import Scope, within
+from portico.store.tables import centers, images
+
+
+@dataclass(frozen=True, slots=True)
+class Center:
+    """A place that desktops come from. `settings` are the driver's own, without its secrets."""
+
+    id: str
+    tenant_id: str
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    sealed_secrets: str | None
+    active: bool
+    offer_desktops: bool
+    new_as_deletable: bool
+    start_unavailable: bool
+    realm: str
+    scan_seconds: int
+    fast_scan_seconds: int
+    full_pass_seconds: int
+    status: str
+    status_reason: str
+    scanned_at: datetime | None
+    full_pass_at: datetime | None
+    pass_number: int
+    version: int
+
+
+# What an administrator may set, with what holds where nothing was set.
+BODY: Mapping[str, Any] = {
+    "settings": {},
+    "active": True,
+    "offer_desktops": True,
+    "new_as_deletable": False,
+    "start_unavailable": False,
+    "realm": "",
+    "scan_seconds": 60,
+    "fast_scan_seconds": 5,
+    "full_pass_seconds": 900,
+    "notes": "",
+}
+_COLUMNS = ("id", "tenant_id", "name", "kind", "sealed_secrets", "status", "status_reason", "scanned_at", "full_pass_at",
+            "pass_number", "version")  # fmt: skip
+
+
+def record(row: Row[Any]) -> Center:
+    """Build a center from its row."""
+    body = {key: row.body.get(key, value) for key, value in BODY.items() if key != "notes"}
+    return Center(**{name: row._mapping[name] for name in _COLUMNS}, **body)
+
+
+def get(conn: Connection, scope: Scope, center_id: str) -> Center | None:
+    """Return a center that was not deleted."""
+    query = select(centers).where(within(scope, centers), centers.c.id == center_id, centers.c.deleted_at.is_(None))
+    row = conn.execute(query).first()
+    return record(row) if row else None
+
+
+def list_all(conn: Connection, scope: Scope) -> list[Center]:
+    """Return all centers in the scope."""
+    rows = conn.execute(select(centers).where(within(scope, centers), centers.c.deleted_at.is_(None)))
+    return [record(row) for row in rows]
+
+
+def change(conn: Connection, center_id: str, **values: Any) -> None:
+    """Change columns of a center's own state."""
+    conn.execute(update(centers).where(centers.c.id == center_id).values(values))
+
+
+def write_images(
+    conn: Connection, center: Center, found: Sequence[Mapping[str, Any]], now: datetime, new_id: Any, *, complete: bool
+) -> None:
+    """Keep the images of a scan; those missing from a complete one are marked deleted."""
+    known = {row.external_id: row for row in conn.execute(select(images).where(images.c.center_id == center.id))}
+    for image in found:
+        row = known.pop(image["external_id"], None)
+        values = {**image, "seen_at": now, "deleted_at": None}
+        if row is None:
+            conn.execute(insert(images).values(id=new_id(), tenant_id=center.tenant_id, center_id=center.id, **values))
+        elif any(row._mapping[key] != value for key, value in values.items() if key != "seen_at"):
+            conn.execute(update(images).where(images.c.id == row.id).values(values))
+    vanished = [row.id for row in known.values() if row.deleted_at is None]
+    if complete and vanished:
+        conn.execute(update(images).where(images.c.id.in_(vanished)).values(deleted_at=now))

@@ -1,0 +1,163 @@
+"""Desktops and their seats. Every state change is a conditional UPDATE; membership's `free` flag follows in the same transaction."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Row, Select, and_, case, exists, insert, or_, select, union_all, update
+
+from portico.domain.model import Desktop, Stage, Status
+from portico.store import records
+from portico.store.scope import Scope, within
+from portico.store.tables import desktops, pool_members, seats
+
+CANDIDATES = 50  # at most so many desktops of a pool reach a decision on a user's path
+FAMILIAR = 5  # of those that the user had before
+
+
+def get_row(conn: Connection, scope: Scope, desktop_id: str) -> Row[Any] | None:
+    """Return a desktop's row, deleted ones included."""
+    return conn.execute(select(desktops).where(within(scope, desktops), desktops.c.id == desktop_id)).first()
+
+
+def get(conn: Connection, scope: Scope, desktop_id: str) -> Desktop | None:
+    """Return a desktop."""
+    row = get_row(conn, scope, desktop_id)
+    return records.desktop(row) if row else None
+
+
+def list_of_center(conn: Connection, center_id: str) -> list[Row[Any]]:
+    """Return the rows of a center's desktops that are not gone for good."""
+    query = select(desktops).where(desktops.c.center_id == center_id, desktops.c.deleted_at.is_(None))
+    return list(conn.execute(query))
+
+
+def list_candidates(conn: Connection, pool_ids: Sequence[str], user_id: str) -> dict[str, list[Desktop]]:
+    """Return at most 50 free desktops of each pool, and those that the user had before: one statement, each arm by index."""
+    if not pool_ids:
+        return {}
+    arms: list[Select[Any]] = []
+    for pool_id in pool_ids:
+        free = and_(pool_members.c.pool_id == pool_id, pool_members.c.free.is_(True))
+        joined = select(pool_members.c.pool_id, desktops).join(desktops, desktops.c.id == pool_members.c.desktop_id)
+        any_free = joined.where(free).order_by(pool_members.c.desktop_id).limit(CANDIDATES).subquery()
+        familiar = joined.where(free, desktops.c.last_user_id == user_id).limit(FAMILIAR).subquery()
+        arms += [select(any_free), select(familiar)]
+    found: dict[str, dict[str, Desktop]] = {pool_id: {} for pool_id in pool_ids}
+    for row in conn.execute(union_all(*arms)):
+        found[row.pool_id][row.id] = records.desktop(row)
+    return {pool_id: list(by_id.values()) for pool_id, by_id in found.items()}
+
+
+def add(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert desktops (values by column name; the rest takes its beginning) together with their free seats."""
+    if not rows:
+        return
+    conn.execute(insert(desktops), [_BEGINNING | row | {"free_seats": row.get("max_sessions", 1)} for row in rows])
+    conn.execute(
+        insert(seats),
+        [
+            {
+                "id": str(uuid4()),
+                "tenant_id": row["tenant_id"],
+                "desktop_id": row["id"],
+                "ordinal": ordinal,
+                "assignment_id": None,
+                "retired": False,
+            }
+            for row in rows
+            for ordinal in range(row.get("max_sessions", 1))
+        ],
+    )
+
+
+_BEGINNING: dict[str, Any] = {
+    "external_id": None, "display_name": "", "notes": "", "status": Status.AVAILABLE, "power": "unknown",
+    "agent": "not installed", "session": "none", "stage": Stage.READY, "stage_reason": "", "image_id": None, "os_family": "",
+    "address": None, "public_address": None, "realm": "", "protocols": {}, "ssh_host_keys": [], "login_user": "", "tags": {},
+    "deletable": False, "start_unavailable": False, "maintenance": False, "max_sessions": 1, "used_seats": 0,
+    "built_for_pool": None, "spec": None, "deadline_at": None, "missing_passes": 0, "epoch": 0, "last_user_id": None,
+    "last_offered_at": None, "deleted_at": None,
+}  # fmt: skip
+
+
+def change(conn: Connection, desktop_id: str, now: datetime, **values: Any) -> bool:
+    """Change columns of a desktop and keep its `free` flags true. False when there is no such desktop."""
+    changed = conn.execute(
+        update(desktops).where(desktops.c.id == desktop_id).values(updated_at=now, **values)
+    ).rowcount
+    refresh_free(conn, [desktop_id])
+    return changed == 1
+
+
+def move_stage(
+    conn: Connection, desktop_id: str, before: Collection[Stage], after: Stage, now: datetime, **values: Any
+) -> bool:
+    """Move a desktop to another stage, if it is still in one of `before`. The rowcount decides who was first."""
+    here = (desktops.c.id == desktop_id) & desktops.c.stage.in_([str(stage) for stage in before])
+    values = {"stage": str(after), "stage_at": now, "updated_at": now} | values
+    if conn.execute(update(desktops).where(here).values(values)).rowcount != 1:
+        return False
+    refresh_free(conn, [desktop_id])
+    return True
+
+
+def refresh_free(conn: Connection, desktop_ids: Sequence[str]) -> None:
+    """Write anew, for these desktops, whether an offer may be made from them."""
+    offerable = exists(select(1).where(desktops.c.id == pool_members.c.desktop_id, OFFERABLE))
+    free = case((offerable, True), else_=False)
+    conn.execute(update(pool_members).where(pool_members.c.desktop_id.in_(desktop_ids)).values(free=free))
+
+
+OFFERABLE = and_(
+    desktops.c.status == str(Status.AVAILABLE),
+    desktops.c.stage == str(Stage.READY),
+    desktops.c.maintenance.is_(False),
+    desktops.c.free_seats > 0,
+    desktops.c.deleted_at.is_(None),
+)
+
+
+def take_seat(conn: Connection, desktop_id: str, assignment_id: str, user_id: str, now: datetime) -> str | None:
+    """Take a free seat of a desktop that may be offered, for an assignment. Returns the seat's id, None when all are taken."""
+    taken = conn.execute(
+        update(desktops)
+        .where(desktops.c.id == desktop_id, OFFERABLE)
+        .values(
+            free_seats=desktops.c.free_seats - 1,
+            used_seats=desktops.c.used_seats + 1,
+            last_user_id=user_id,
+            last_offered_at=now,
+            updated_at=now,
+        )
+    ).rowcount
+    if taken != 1:
+        return None
+    free = and_(seats.c.desktop_id == desktop_id, seats.c.assignment_id.is_(None), seats.c.retired.is_(False))
+    for row in conn.execute(select(seats.c.id).where(free).order_by(seats.c.ordinal)).all():
+        mine = (
+            update(seats)
+            .where(seats.c.id == row.id, seats.c.assignment_id.is_(None))
+            .values(assignment_id=assignment_id)
+        )
+        if conn.execute(mine).rowcount == 1:
+            refresh_free(conn, [desktop_id])
+            return str(row.id)
+    raise RuntimeError(f"desktop {desktop_id} counts a free seat that it does not have")
+
+
+def free_seat(conn: Connection, desktop_id: str, assignment_id: str, now: datetime) -> bool:
+    """Give back the seat of an assignment. False when it was given back before."""
+    held = (seats.c.desktop_id == desktop_id) & (seats.c.assignment_id == assignment_id)
+    if conn.execute(update(seats).where(held).values(assignment_id=None)).rowcount != 1:
+        return False
+    change(conn, desktop_id, now, free_seats=desktops.c.free_seats + 1, used_seats=desktops.c.used_seats - 1)
+    return True
+
+
+def list_of_pool(conn: Connection, pool_id: str) -> list[Desktop]:
+    """Return what counts for a pool: its members and what was built for it, unless deleted."""
+    member = exists(select(1).where(pool_members.c.pool_id == pool_id, pool_members.c.desktop_id == desktops.c.id))
+    query = select(desktops).where(desktops.c.deleted_at.is_(None), or_(member, desktops.c.built_for_pool == pool_id))
+    return [records.desktop(row) for row in conn.execute(query)]
