@@ -3,8 +3,10 @@
 from fastapi import APIRouter
 
 from portico.web import live
+from portico.web.admin import actions, browse, edit, overview, palette, show
 from portico.web.portal import account, connections, desktops, log_in
 
 router = APIRouter(include_in_schema=False)
-for part in (log_in, desktops, connections, account, live):
+# The order matters in the console: what has a fixed name stands before what takes any noun.
+for part in (log_in, desktops, connections, account, live, overview, palette, actions, edit, browse, show):
     router.include_router(part.router)

@@ -47,8 +47,7 @@ def page(request: Request, what: Page | str, me: SignedIn | None = None, status:
     """Render a page, or only the block of it that the request names as `fragment` and the page allows."""
     what = Page(what) if isinstance(what, str) else what
     preferences: Mapping[str, str] = me.preferences if me else {}
-    language = i18n.negotiate(request.headers.get("accept-language", ""), preferences.get("language", ""))
-    _TRANSLATIONS.set(i18n.translator(language))
+    language = speak(request, me)
     variables = {
         "request": request,
         "me": me,
@@ -69,6 +68,14 @@ def page(request: Request, what: Page | str, me: SignedIn | None = None, status:
         body = template.render(variables)
     headers = {"Cache-Control": "no-store", "Vary": "Cookie, Accept-Language", "Content-Language": language}
     return HTMLResponse(body, status, headers=headers)
+
+
+def speak(request: Request, me: SignedIn | None) -> str:
+    """Choose the language of what follows in this request, and return it."""
+    chosen = me.preferences.get("language", "") if me else ""
+    language = i18n.negotiate(request.headers.get("accept-language", ""), chosen)
+    _TRANSLATIONS.set(i18n.translator(language))
+    return language
 
 
 @cache
@@ -120,11 +127,7 @@ def reason_text(value: Reason | Mapping[str, Any] | str | None) -> str:
     found = as_reason(value)
     if found is None:
         return ""
-    message, params = explain.sentence(found)
-    try:
-        return translate(message) % dict(params) if "%(" in message else translate(message).format(**params)
-    except (KeyError, IndexError, ValueError):
-        return translate(message)
+    return _filled(*explain.sentence(found))
 
 
 def as_time(value: datetime | str | None) -> datetime | None:
@@ -138,7 +141,11 @@ def as_time(value: datetime | str | None) -> datetime | None:
 def _remedy(value: Reason | Mapping[str, Any] | str | None) -> str:
     found = as_reason(value)
     message = explain.remedy(found.code) if found else ""
-    return translate(message) if message else ""
+    return _filled(message, explain.sentence(found)[1]) if found and message else ""
+
+
+def _filled(message: str, params: Mapping[str, object]) -> str:
+    return translate(message) % params
 
 
 @pass_context

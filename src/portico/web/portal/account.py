@@ -8,17 +8,17 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from portico.errors import Invalid
 from portico.services import sessions
 from portico.services.sessions import SignedIn
-from portico.web import i18n
 from portico.web.guard import PageRoute, posted, see, signed_in
 from portico.web.portal.log_in import change
 from portico.web.rendering import N_, broker_of, page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
-THEMES = (("", N_("As on this device")), ("light", N_("Light")), ("dark", N_("Dark")))
-NAMES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español", "it": "Italiano"}
+LANGUAGES = {"en": "English", "de": "Deutsch"}
+THEMES = (("system", N_("As on this device")), ("light", N_("Light")), ("dark", N_("Dark")))
 DONE = {
     "saved": N_("Saved."),
     "password": N_("The password was changed. Other sessions of yours were logged out."),
@@ -39,11 +39,14 @@ def save(request: Request, form: Annotated[FormData, Depends(posted)]) -> Respon
     errors = {}
     if wanted["zone"] and wanted["zone"] not in available_timezones():
         errors["zone"] = N_("There is no such time zone. Choose one of the list.")
-    if wanted["theme"] not in dict(THEMES) or wanted["language"] not in ("", *i18n.languages()):
-        errors["language"] = N_("Choose one of the list.")
+    wanted = {key: value for key, value in wanted.items() if value or key == "zone"}
+    if not errors:
+        try:
+            sessions.set_preferences(broker_of(request), request.state.me, wanted)
+        except Invalid as problem:
+            errors = problem.fields
     if errors:
         return _account(request, request.state.me, errors, 422)
-    sessions.set_preferences(broker_of(request), request.state.me, wanted)
     return see(request, "/account?done=saved")
 
 
@@ -72,7 +75,7 @@ def _account(
         lines=sessions.list_own(broker_of(request), me),
         zones=sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/"))),
         themes=THEMES,
-        names=NAMES,
+        names=LANGUAGES,
         errors=errors or {},
         note=DONE.get(done, ""),
     )
