@@ -5,7 +5,7 @@ PorticoError
 ├── Denied        who asks may not do that
 ├── Unauthenticated  nobody, or nobody any more, is logged in
 ├── NotFound      there is no such thing (or not for this tenant)
-├── Conflict      somebody changed it meanwhile, or it is in use
+├── Conflict      it is in use, or was already done ── Stale (somebody changed it meanwhile)
 ├── RateLimited   too many tries; carries seconds to wait
 └── Unavailable   something that we need does not answer; worth trying again
     ├── CloudError ── QuotaExceeded, CloudRefused, CloudNotFound
@@ -59,6 +59,12 @@ class Conflict(PorticoError):
     """It was changed meanwhile, is in use, or was already done."""
 
     code = "conflict"
+
+
+class Stale(Conflict):
+    """What is to be changed is no longer at the version that was read."""
+
+    code = "conflict.version"
 
 
 class Unavailable(PorticoError):

@@ -1,1 +1,1 @@
-"""Display protocols: a target and a plan become a launch description."""
+"""Display protocols: one pure class each, from a target and a plan to a launch description."""

@@ -37,6 +37,13 @@ class OfDesktop:
 
 
 @dataclass(frozen=True, slots=True)
+class OfAssignment:
+    """Work on one assignment."""
+
+    assignment_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class DesktopPower:
     """A power action (a word of PowerAction); with an epoch, only while the desktop's is still the same."""
 
@@ -56,7 +63,7 @@ class AssignmentTimer:
     argument: str = ""
 
 
-Payload = Nothing | CenterScan | OfPool | OfDesktop | DesktopPower | AssignmentTimer
+Payload = Nothing | CenterScan | OfPool | OfDesktop | OfAssignment | DesktopPower | AssignmentTimer
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +102,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 payload=AssignmentTimer,
                 key_template="{epoch}:{action}:{argument}:{reason}",
             ),
-            Kind("leaks", 3600, "leaks", 3, lease_seconds=300),
+            Kind("hand_over", None, "assignment:{assignment_id}", 40, payload=OfAssignment),
+            Kind("pool_members", None, "pool:{pool_id}", 5, payload=OfPool),
+            Kind("agents_lost", 60, "agents_lost", 3),
             Kind("purge", 86400, "purge", 3, lease_seconds=300),
         )
     }

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
+from portico.domain.access import Actor
 from portico.domain.explain import as_json
 from portico.domain.login import Lockout, after_failure, check_password_policy, locked_for, split_name
 from portico.domain.model import Client, Reason
@@ -13,6 +14,7 @@ from portico.services.broker import Broker
 from portico.services.explaining import sentence
 from portico.services.sessions import SignedIn
 from portico.store import events, users
+from portico.store import sessions as session_store
 
 ADDRESS_LIMIT = 30  # failures a minute from one address
 MAX_NAME = 200
@@ -44,7 +46,10 @@ def login(broker: Broker, name: str, password: str, client: Client, *, kind: str
     if crowd is not None and crowd.failed >= ADDRESS_LIMIT:
         wait = timedelta(seconds=users.ADDRESS_WINDOW_SECONDS) - (now - crowd.window_at)
         if wait > timedelta():
-            return Refused(Reason("login.too_many_tries", {"seconds": int(wait.total_seconds()) + 1}), int(wait.total_seconds()) + 1)
+            return Refused(
+                Reason("login.too_many_tries", {"seconds": int(wait.total_seconds()) + 1}),
+                int(wait.total_seconds()) + 1,
+            )
     lockout = _lockout(row, counters.get(users.name_key(login_name)))
     if seconds := locked_for(lockout, now):
         return Refused(Reason("login.locked", {"seconds": seconds, "minutes": -(-seconds // 60)}), seconds)
@@ -61,9 +66,11 @@ def login(broker: Broker, name: str, password: str, client: Client, *, kind: str
         users.note_login(conn, user.id, now)
         session_id, secret = sessions.open_session(broker, conn, user, client, kind, policy)
         params = {"address": client.address, "policy": policy.name}
-        entry = events.Entry(now, "login.ok", user.tenant_id, user.login_name, params=params, user_id=user.id, correlation=session_id)
+        entry = events.Entry(
+            now, "login.ok", user.tenant_id, user.login_name, params=params, user_id=user.id, correlation=session_id
+        )
         events.add(conn, entry)
-    actor = sessions.Actor(user.id, user.login_name, user.tenant_id, role, session_id)
+    actor = Actor(user.id, user.login_name, user.tenant_id, role, session_id)
     me = SignedIn(
         session_id, user, actor, role, policy, client.address, now + timedelta(hours=policy.session_hours),
         sessions.csrf_of(secret), row.preferences or {},
@@ -89,17 +96,19 @@ def _refuse(broker: Broker, login_name: str, client: Client, row: Any, lockout: 
         else:
             users.note_name_failure(conn, login_name, **asdict(after))
         users.note_address_failure(conn, client.address, now)
-        events.add(
-            conn,
-            events.Entry(
-                now, "login.refused", row.tenant_id if row else None, login_name, "warning",
-                params={"address": client.address, "failed": after.failed},
-                reason=as_json(Reason("login.disabled") if row is not None and row.disabled else reason),
-                user_id=row.id if row else None,
-            ),  # fmt: skip
-        )
+        known = Reason("login.disabled") if row is not None and row.disabled else reason
+        entry = events.Entry(
+            now, "login.refused", row.tenant_id if row else None, login_name, "warning",
+            params={"address": client.address, "failed": after.failed}, reason=as_json(known),
+            user_id=row.id if row else None,
+        )  # fmt: skip
+        events.add(conn, entry)
     seconds = locked_for(after, now)
-    return Refused(Reason("login.locked", {"seconds": seconds, "minutes": -(-seconds // 60)}), seconds) if seconds else Refused(reason)
+    return (
+        Refused(Reason("login.locked", {"seconds": seconds, "minutes": -(-seconds // 60)}), seconds)
+        if seconds
+        else Refused(reason)
+    )
 
 
 def change_password(broker: Broker, me: SignedIn, old: str, new: str) -> None:
@@ -122,5 +131,7 @@ def change_password(broker: Broker, me: SignedIn, old: str, new: str) -> None:
     hashed = broker.hasher.hash(new)
     with broker.db.write() as conn:
         users.set_password(conn, me.user.id, hashed, now, must_change=False)
-        sessions.store.end_all(conn, me.user.id, now, "password changed", keep=me.session_id)
-        events.add(conn, events.Entry(now, "user.password_changed", me.user.tenant_id, me.user.login_name, user_id=me.user.id))
+        session_store.end_all(conn, me.user.id, now, "password changed", keep=me.session_id)
+        events.add(
+            conn, events.Entry(now, "user.password_changed", me.user.tenant_id, me.user.login_name, user_id=me.user.id)
+        )

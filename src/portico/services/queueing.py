@@ -1,13 +1,11 @@
 """Putting jobs into the queue, in the transaction of the change that wants them."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection
 
 from portico.domain.explain import as_json
-from portico.domain.jobs import lane, waiting_key
+from portico.domain.jobs import KINDS, Payload, lane, to_json, waiting_key
 from portico.domain.model import Reason
 from portico.services.broker import Broker
 from portico.store import jobs
@@ -17,7 +15,7 @@ def enqueue(
     broker: Broker,
     conn: Connection,
     kind: str,
-    payload: Mapping[str, Any],
+    payload: Payload,
     *,
     tenant_id: str | None = None,
     run_at: datetime | None = None,
@@ -28,11 +26,12 @@ def enqueue(
     job = jobs.NewJob(
         id=broker.new_id(),
         kind=kind,
-        payload=payload,
+        payload=to_json(payload),
         lane=lane(kind, payload),
         waiting_key=waiting_key(kind, payload),
         run_at=run_at or now,
         tenant_id=tenant_id,
+        version=KINDS[kind].version,
         reason=as_json(reason) if reason else None,
     )
     jobs.put(conn, job, now)

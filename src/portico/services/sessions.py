@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 from portico.domain.access import Actor
 from portico.domain.model import Client, Policy, Role, User
@@ -128,7 +128,7 @@ def by_bearer(broker: Broker, bearer: str) -> SignedIn | None:
 def _signed_in(
     broker: Broker, row: Any, session_id: str | None, secret: str, address: str, expires_at: datetime
 ) -> SignedIn | None:
-    user = users.record(_UserColumns(row))
+    user = users.record(cast(Any, _UserColumns(row)))
     if user.disabled or row.u_deleted_at is not None:
         return None
     snapshot = broker.snapshots.get()

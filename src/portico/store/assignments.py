@@ -42,18 +42,10 @@ def list_of_user(conn: Connection, scope: Scope, user_id: str) -> list[tuple[Ass
         .where(within(scope, a), a.c.user_id == user_id, a.c.released_at.is_(None), a.c.state.in_(_USABLE))
         .order_by(a.c.assigned_at)
     )
-    return [(records.assignment(_part(row, "a_")), records.desktop(_part(row, "d_"))) for row in conn.execute(query)]
-
-
-class _Part:
-    """A row's columns under one prefix, readable as a row."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._mapping = values
-
-
-def _part(row: Row[Any], prefix: str) -> Any:
-    return _Part({key[len(prefix) :]: value for key, value in row._mapping.items() if key.startswith(prefix)})
+    return [
+        (records.assignment(records.part(row, "a_")), records.desktop(records.part(row, "d_")))
+        for row in conn.execute(query)
+    ]
 
 
 def list_live_of_desktop(conn: Connection, desktop_id: str) -> list[Row[Any]]:

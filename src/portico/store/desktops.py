@@ -33,6 +33,16 @@ def list_of_center(conn: Connection, center_id: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
+def list_by_ids(conn: Connection, scope: Scope, desktop_ids: Sequence[str]) -> list[Desktop]:
+    """Return some desktops."""
+    found: list[Desktop] = []
+    for start in range(0, len(desktop_ids), 500):
+        some = desktop_ids[start : start + 500]
+        query = select(desktops).where(within(scope, desktops), desktops.c.id.in_(some))
+        found += [records.desktop(row) for row in conn.execute(query)]
+    return found
+
+
 def list_candidates(conn: Connection, pool_ids: Sequence[str], user_id: str) -> dict[str, list[Desktop]]:
     """Return at most 50 free desktops of each pool, and those that the user had before: one statement, each arm by index."""
     if not pool_ids:
@@ -161,3 +171,9 @@ def list_of_pool(conn: Connection, pool_id: str) -> list[Desktop]:
     member = exists(select(1).where(pool_members.c.pool_id == pool_id, pool_members.c.desktop_id == desktops.c.id))
     query = select(desktops).where(desktops.c.deleted_at.is_(None), or_(member, desktops.c.built_for_pool == pool_id))
     return [records.desktop(row) for row in conn.execute(query)]
+
+
+def mark_agent_lost(conn: Connection, desktop_id: str, now: datetime) -> int:
+    """Mark a desktop's agent unreachable, unless it is known to be so; returns how many rows changed."""
+    running = (desktops.c.id == desktop_id) & (desktops.c.agent == "running") & desktops.c.deleted_at.is_(None)
+    return conn.execute(update(desktops).where(running).values(agent="unreachable", updated_at=now)).rowcount

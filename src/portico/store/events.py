@@ -63,3 +63,11 @@ def list_after(conn: Connection, scope: Scope, after_id: int, limit: int) -> lis
 def last_id(conn: Connection) -> int:
     """Return the highest id, 0 when there is none."""
     return conn.scalar(select(events.c.id).order_by(events.c.id.desc()).limit(1)) or 0
+
+
+def happened(conn: Connection, center_id: str, code: str, correlation: str) -> bool:
+    """Tell whether an event of this kind about this thing was noted before."""
+    query = select(events.c.id).where(
+        events.c.center_id == center_id, events.c.code == code, events.c.correlation == correlation[:40]
+    )
+    return conn.execute(query.limit(1)).first() is not None

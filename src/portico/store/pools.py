@@ -76,17 +76,28 @@ def write_members(conn: Connection, pool_id: str, wanted: Collection[str]) -> No
             refresh_free(conn, new[start : start + 500])
 
 
-def write_memberships(conn: Connection, desktop_id: str, wanted: Collection[str]) -> None:
-    """Make the cache of one desktop's pools equal to what the rules say."""
-    known = set(conn.scalars(select(pool_members.c.pool_id).where(pool_members.c.desktop_id == desktop_id)))
-    gone, new = known - set(wanted), set(wanted) - known
-    if gone:
+def write_memberships(conn: Connection, wanted: Mapping[str, Collection[str]]) -> None:
+    """Make the cache equal to what the rules say, for some desktops: desktop id → the pools that it is in."""
+    ids = sorted(wanted)
+    known: dict[str, set[str]] = {desktop_id: set() for desktop_id in ids}
+    for start in range(0, len(ids), 500):
+        query = select(pool_members).where(pool_members.c.desktop_id.in_(ids[start : start + 500]))
+        for row in conn.execute(query):
+            known[row.desktop_id].add(row.pool_id)
+    new = [
+        {"pool_id": pool_id, "desktop_id": desktop_id, "free": False}
+        for desktop_id in ids
+        for pool_id in sorted(set(wanted[desktop_id]) - known[desktop_id])
+    ]
+    gone = [
+        (pool_id, desktop_id) for desktop_id in ids for pool_id in sorted(known[desktop_id] - set(wanted[desktop_id]))
+    ]
+    for pool_id, desktop_id in gone:
         conn.execute(
-            delete(pool_members).where(pool_members.c.desktop_id == desktop_id, pool_members.c.pool_id.in_(gone))
+            delete(pool_members).where(pool_members.c.pool_id == pool_id, pool_members.c.desktop_id == desktop_id)
         )
     if new:
-        conn.execute(
-            insert(pool_members), [{"pool_id": item, "desktop_id": desktop_id, "free": False} for item in sorted(new)]
-        )
-    if gone or new:
-        refresh_free(conn, [desktop_id])
+        conn.execute(insert(pool_members), new)
+        changed = sorted({str(line["desktop_id"]) for line in new})
+        for start in range(0, len(changed), 500):
+            refresh_free(conn, changed[start : start + 500])

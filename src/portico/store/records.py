@@ -79,6 +79,18 @@ def pool_assignment(row: Row[Any]) -> PoolAssignment:
     return from_row(PoolAssignment, row)
 
 
+class _Part:
+    """A row's columns under one prefix, readable as a row."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._mapping = values
+
+
+def part(row: Row[Any], prefix: str) -> Any:
+    """Return the columns of a joined row that belong to one table, by the prefix that the query gave them."""
+    return _Part({key[len(prefix) :]: value for key, value in row._mapping.items() if key.startswith(prefix)})
+
+
 def _build(record: type[T], names: tuple[str, ...], values: Mapping[str, Any]) -> T:
     converted = {name: _CONVERT[name](values[name]) if name in _CONVERT else values[name] for name in names}
     return record(**converted)

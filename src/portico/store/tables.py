@@ -296,13 +296,15 @@ api_tokens = Table(
     Index("ix_api_tokens_user", "user_id"),
 )
 
-attempts = Table(  # failed log-ins by client address, and by names that nobody has (so that they lock like those somebody has)
-    "attempts",
-    metadata,
-    Column("key", Hash, primary_key=True),
-    Column("failed", Integer, nullable=False),
-    Column("window_at", UTCDateTime, nullable=False),
-    Column("locked_until", UTCDateTime),
+attempts = (
+    Table(  # failed log-ins by client address, and by names that nobody has (so that they lock like those somebody has)
+        "attempts",
+        metadata,
+        Column("key", Hash, primary_key=True),
+        Column("failed", Integer, nullable=False),
+        Column("window_at", UTCDateTime, nullable=False),
+        Column("locked_until", UTCDateTime),
+    )
 )
 
 seats = Table(

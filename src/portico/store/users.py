@@ -1,6 +1,6 @@
 """Users, and what stops a guesser: counters by user and by client address."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -41,12 +41,12 @@ def name_key(login_name: str) -> str:
     return "n:" + sha256(login_name.encode()).hexdigest()[:60]
 
 
-def login_facts(
-    conn: Connection, login_name: str, address: str
-) -> tuple[Row[Any] | None, Mapping[str, Row[Any]]]:
+def login_facts(conn: Connection, login_name: str, address: str) -> tuple[Row[Any] | None, Mapping[str, Row[Any]]]:
     """Return the user's row, and the counters by address and by name: two statements, for unknown users too."""
     row = conn.execute(
-        select(users).where(users.c.directory == "local", users.c.login_name == login_name, users.c.deleted_at.is_(None))
+        select(users).where(
+            users.c.directory == "local", users.c.login_name == login_name, users.c.deleted_at.is_(None)
+        )
     ).first()
     keys = (address_key(address), name_key(login_name))
     counters = {found.key: found for found in conn.execute(select(attempts).where(attempts.c.key.in_(keys)))}
@@ -114,3 +114,11 @@ def set_password(conn: Connection, user_id: str, password_hash: str, now: dateti
 def set_preferences(conn: Connection, user_id: str, preferences: dict[str, str], now: datetime) -> None:
     """Keep a user's language, time zone and theme."""
     conn.execute(update(users).where(users.c.id == user_id).values(preferences=preferences, updated_at=now))
+
+
+def names(conn: Connection, user_ids: Sequence[str]) -> dict[str, str]:
+    """Return the login names of some users."""
+    return {
+        row.id: row.login_name
+        for row in conn.execute(select(users.c.id, users.c.login_name).where(users.c.id.in_(user_ids)))
+    }

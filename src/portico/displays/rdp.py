@@ -1,0 +1,55 @@
+"""RDP: an .rdp file, rendered from a template with dynamic tags. Properties: learn.microsoft.com, "Supported RDP properties"."""
+
+from typing import Any, ClassVar
+
+from portico.domain.model import ProtocolPlan
+from portico.domain.tags import render
+from portico.ports.display import LaunchContext, Target
+
+MIME = "application/x-rdp"
+
+TEMPLATE = """\
+full address:s:{IP}
+server port:i:{PORT}
+username:s:{USER}
+prompt for credentials:i:0
+enablecredsspsupport:i:1
+negotiate security layer:i:1
+authentication level:i:2
+screen mode id:i:2
+dynamic resolution:i:1
+session bpp:i:32
+audiomode:i:0
+keyboardhook:i:2
+redirectclipboard:i:{CLIPBOARD}
+redirectprinters:i:0
+redirectsmartcards:i:0
+drivestoredirect:s:
+devicestoredirect:s:
+autoreconnection enabled:i:1
+networkautodetect:i:1
+bandwidthautodetect:i:1
+connection type:i:7
+"""
+
+
+class Rdp:
+    """Shows a desktop by RDP, in the RDP client of the device."""
+
+    kind: ClassVar[str] = "rdp"
+    default_port: ClassVar[int] = 3389
+    browser: ClassVar[bool] = False
+
+    def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
+        """Return an .rdp file (lines end in CRLF) without a password."""
+        values = {
+            **context.values,
+            "IP": target.host,
+            "PORT": str(target.port),
+            "USER": context.login_name,
+            # The client knows one switch for both directions, so one that is forbidden forbids both.
+            "CLIPBOARD": "1" if plan.clipboard_in and plan.clipboard_out else "0",
+        }
+        lines = (render(line, values, "rdp") for line in TEMPLATE.splitlines())
+        name = render("{DESKTOP}", {"DESKTOP": target.desktop}, "name") or "desktop"
+        return {"kind": "file", "name": f"{name}.rdp", "type": MIME, "text": "".join(f"{line}\r\n" for line in lines)}

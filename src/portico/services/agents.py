@@ -1,0 +1,264 @@
+"""The broker's side of the agent protocol (wire.agent): enrolment, reports, commands."""
+
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from portico.domain.model import AgentState, Desktop, SessionState, Stage
+from portico.domain.states import Event
+from portico.errors import Invalid, Unauthenticated
+from portico.services import evidence, provision
+from portico.services.broker import Broker
+from portico.services.sessions import hash_secret
+from portico.store import agents, assignments, desktops, events, outbox, users
+from portico.store.records import desktop as record
+from portico.store.scope import System
+
+HEARTBEAT_SECONDS = 60
+LOST_SECONDS = 180
+_SCOPE = System("reports of agents")
+
+EVENTS: Mapping[str, Event] = {
+    "logged_on": Event.LOGGED_ON,
+    "reconnected": Event.RECONNECTED,
+    "disconnected": Event.DISCONNECTED,
+    "logged_off": Event.LOGGED_OFF,
+}
+STATES: Mapping[str, SessionState] = {
+    "logged on": SessionState.LOGGED_ON,
+    "disconnected": SessionState.DISCONNECTED,
+    "locked": SessionState.LOCKED,
+    "idle": SessionState.IDLE,
+}
+# Where several sessions are on one desktop, the desktop shows the liveliest.
+_LIVELIEST = (SessionState.LOGGED_ON, SessionState.IDLE, SessionState.LOCKED, SessionState.DISCONNECTED)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentId:
+    """An agent that proved who it is."""
+
+    id: str
+    desktop_id: str
+
+
+def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
+    """Take a one-time token for a credential. Raises Unauthenticated for one that is unknown, used or expired."""
+    now, token_hash, bearer = broker.now(), hash_secret(_text(message, "token", 200)), secrets.token_urlsafe(32)
+    facts = _facts(message)
+    with broker.db.write() as conn:
+        agent = agents.find_by_token(conn, token_hash)
+        if agent is None or (agent.token_expires_at is not None and agent.token_expires_at < now):
+            raise Unauthenticated("This enrolment token is unknown, used or expired.")
+        row = desktops.get_row(conn, _SCOPE, agent.desktop_id)
+        if row is None or row.stage in (Stage.GONE, Stage.DELETING):
+            raise Unauthenticated("The desktop of this enrolment token is no more.")
+        used = agents.enroll(
+            conn, agent.id, token_hash, bearer_hash=hash_secret(bearer), enrolled_at=now, seen_at=now,
+            version=_text(message, "agent_version", 40), port=int(facts.get("port", 0)), boot_id="", sequence=0,
+        )  # fmt: skip
+        if not used:
+            raise Unauthenticated("This enrolment token is unknown, used or expired.")
+        _keep_facts(broker, conn, record(row), facts)
+        entry = events.Entry(now, "agent.enrolled", row.tenant_id, params={"desktop": row.name}, desktop_id=row.id)
+        events.add(conn, entry)
+    names = tuple(dict.fromkeys(name for name in (row.address, row.name) if name))
+    certificate, key = broker.keys.issue("agent", names, now)
+    return {
+        "agent_id": agent.id, "bearer": bearer, "ca": broker.keys.ca_pem, "certificate": certificate, "key": key,
+        "ssh_user_ca": broker.keys.ssh_user_ca, "heartbeat_seconds": HEARTBEAT_SECONDS,
+    }  # fmt: skip
+
+
+def authenticate(broker: Broker, bearer: str) -> AgentId | None:
+    """Return whose credential this is."""
+    with broker.db.read() as conn:
+        row = agents.find_by_bearer(conn, hash_secret(bearer))
+    return AgentId(row.id, row.desktop_id) if row else None
+
+
+def report(broker: Broker, agent: AgentId, message: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a report: facts, sessions, events in their order, answers to commands. Raises Invalid naming the field."""
+    boot_id = _text(message, "boot_id", 40)
+    _number(message, "sequence")
+    facts = _facts(message) if "facts" in message else None
+    happened = [item for item in _list(message, "events") if isinstance(item, dict)]
+    for result in _list(message, "results"):
+        _keep_result(broker, agent, result)
+    looked = _look(broker, agent, boot_id, facts, happened)
+    if looked is None:
+        return {"ok": True, "heartbeat_seconds": HEARTBEAT_SECONDS}
+    desktop, row, fresh = looked
+    if row.boot_id and row.boot_id != boot_id:
+        _note_reboot(broker, desktop)
+    for item in fresh:
+        _follow(broker, desktop, item)
+    _keep_sessions(broker, desktop, _list(message, "sessions"))
+    # The mark moves last: a broker that dies before it reads the report again, and events read twice change nothing.
+    mark = max([row.sequence if row.boot_id == boot_id else 0, *(_sequence(item) for item in fresh)])
+    port = int(facts.get("port", 0)) if facts is not None else row.port
+    with broker.db.write() as conn:
+        agents.advance(conn, row, boot_id, mark, broker.now(), port=port)
+    return {"ok": True, "heartbeat_seconds": HEARTBEAT_SECONDS}
+
+
+def _look(
+    broker: Broker, agent: AgentId, boot_id: str, facts: Mapping[str, Any] | None, happened: list[Any]
+) -> tuple[Desktop, Any, list[Any]] | None:
+    """Keep the facts of a report and return its desktop, the agent's reading mark, and the events beyond it."""
+    with broker.db.write() as conn:
+        row = agents.get_of_desktop(conn, agent.desktop_id)
+        desktop_row = desktops.get_row(conn, _SCOPE, agent.desktop_id)
+        if row is None or desktop_row is None or desktop_row.stage == Stage.GONE:
+            return None
+        mark = row.sequence if row.boot_id == boot_id else 0
+        fresh = [item for item in happened if _sequence(item) > mark]
+        desktop = record(desktop_row)
+        if facts is not None:
+            _keep_facts(broker, conn, desktop, facts)
+        elif desktop.agent is not AgentState.RUNNING:
+            desktops.change(conn, desktop.id, broker.now(), agent=str(AgentState.RUNNING))
+        if desktop.stage in (Stage.BUILDING, Stage.PREPARING) and (facts or desktop.protocols):
+            provision.note_ready(broker, conn, desktop)
+        return desktop, row, sorted(fresh, key=_sequence)
+
+
+def _sequence(item: Mapping[str, Any]) -> int:
+    value = item.get("sequence", 0)
+    return value if isinstance(value, int) else 0
+
+
+def _keep_facts(broker: Broker, conn: Any, desktop: Desktop, facts: Mapping[str, Any]) -> None:
+    """Keep what an agent says of its machine; its address is only data, the center's is the one we connect to."""
+    protocols = facts.get("protocols") or {}
+    values: dict[str, Any] = {"agent": str(AgentState.RUNNING)}
+    if isinstance(protocols, dict) and protocols:
+        known = {str(name)[:20]: int(port) for name, port in list(protocols.items())[:20] if 0 < int(port) < 65536}
+        values["protocols"] = known
+    keys = facts.get("ssh_host_keys")
+    if isinstance(keys, list):
+        values["ssh_host_keys"] = [str(key)[:2000] for key in keys[:10]]
+    if facts.get("login_user"):
+        values["login_user"] = str(facts["login_user"])[:100]
+    if facts.get("os_family") and not desktop.os_family:
+        values["os_family"] = str(facts["os_family"])[:20]
+    desktops.change(conn, desktop.id, broker.now(), **values)
+
+
+def _follow(broker: Broker, desktop: Desktop, item: Mapping[str, Any]) -> None:
+    """Let one event of the agent move the assignment that it is about."""
+    event = EVENTS.get(str(item.get("kind")))
+    if event is None:
+        return
+    assignment_id = _assignment_of(broker, desktop, str(item.get("user", "")))
+    if assignment_id is not None:
+        evidence.apply(broker, assignment_id, event, "agent")
+
+
+def _assignment_of(broker: Broker, desktop: Desktop, user: str) -> str | None:
+    """Return the live assignment that an event is about: the only one, else the one of the named user."""
+    with broker.db.read() as conn:
+        live = assignments.list_live_of_desktop(conn, desktop.id)
+        if len(live) <= 1:
+            return live[0].id if live else None
+        names = users.names(conn, [row.user_id for row in live])
+    return next((row.id for row in live if names.get(row.user_id) == user), None)
+
+
+def _note_reboot(broker: Broker, desktop: Desktop) -> None:
+    """A machine that booted anew holds nobody's session: that is evidence for a hand-over, and it ends a quarantine."""
+    with broker.db.write() as conn:
+        for row in assignments.list_live_of_desktop(conn, desktop.id):
+            assignments.note_evidence(conn, row.id)
+            if row.state == "releasing":
+                evidence.enqueue_hand_over(broker, conn, row.id, row.tenant_id)
+        moved = desktops.move_stage(conn, desktop.id, [Stage.QUARANTINED], Stage.READY, broker.now(), stage_reason="")
+        if moved:
+            entry = events.Entry(
+                broker.now(),
+                "desktop.healed",
+                desktop.tenant_id,
+                params={"desktop": desktop.name},
+                desktop_id=desktop.id,
+            )
+            events.add(conn, entry)
+
+
+def _keep_sessions(broker: Broker, desktop: Desktop, lines: list[Any]) -> None:
+    states = {
+        STATES[str(line.get("state"))] for line in lines if isinstance(line, dict) and str(line.get("state")) in STATES
+    }
+    now_is = next((state for state in _LIVELIEST if state in states), SessionState.NONE)
+    with broker.db.write() as conn:
+        row = desktops.get_row(conn, _SCOPE, desktop.id)
+        if row is not None and row.session != str(now_is):
+            desktops.change(conn, desktop.id, broker.now(), session=str(now_is))
+
+
+def commands(broker: Broker, agent: AgentId) -> list[dict[str, Any]]:
+    """Return what waits for an agent, once; does not wait itself."""
+    target = f"agent:{agent.id}"
+    with broker.db.read() as conn:
+        if not outbox.has_waiting(conn, target, broker.now()):
+            return []
+    with broker.db.write() as conn:
+        rows = outbox.take(conn, target, broker.now())
+    return [{**row.message, "id": str(row.id)} for row in rows]
+
+
+def _keep_result(broker: Broker, agent: AgentId, result: Any) -> None:
+    """Keep the answer to a command, sealed: it may hold a one-time credential."""
+    number = str(result.get("id", "")) if isinstance(result, dict) else ""
+    if not number.isascii() or not number.isdigit() or len(number) > 18:
+        return
+    sealed = broker.vault.seal(f"outbox.answer:{int(number)}", json.dumps(result))
+    with broker.db.write() as conn:
+        outbox.answer(conn, int(number), f"agent:{agent.id}", {"sealed": sealed}, broker.now())
+
+
+def ca_pem(broker: Broker) -> str:
+    """Return the certificate of the deployment's CA, which agents compare with the fingerprint that they were given."""
+    return broker.keys.ca_pem
+
+
+def note_lost(broker: Broker) -> int:
+    """Mark the agents that were not heard of for too long; their assignments are kept. Returns how many."""
+    with broker.db.write() as conn:
+        number = 0
+        for row in agents.list_lost(conn, broker.now() - timedelta(seconds=LOST_SECONDS)):
+            number += desktops.mark_agent_lost(conn, row.desktop_id, broker.now())
+    return number
+
+
+def _facts(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    facts = message.get("facts")
+    if not isinstance(facts, dict):
+        raise Invalid("The report is not understood.", {"facts": "An object is wanted."})
+    port = facts.get("port", 0)
+    if not isinstance(port, int) or not 0 <= port < 65536:
+        raise Invalid("The report is not understood.", {"facts.port": "A port number is wanted, or 0."})
+    return facts
+
+
+def _text(message: Mapping[str, Any], field: str, longest: int) -> str:
+    value = message.get(field)
+    if not isinstance(value, str) or len(value) > longest:
+        raise Invalid("The message is not understood.", {field: f"A text of at most {longest} characters is wanted."})
+    return value
+
+
+def _number(message: Mapping[str, Any], field: str) -> int:
+    value = message.get(field)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+        raise Invalid("The message is not understood.", {field: "A number is wanted."})
+    return value
+
+
+def _list(message: Mapping[str, Any], field: str) -> list[Any]:
+    value = message.get(field, [])
+    if not isinstance(value, list) or len(value) > 2000:
+        raise Invalid("The message is not understood.", {field: "A list of at most 2000 is wanted."})
+    return value

@@ -1,0 +1,270 @@
+"""From an offer to a session: assign atomically, start what rests, choose the protocol, hand out a ticket."""
+
+import random
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy.exc import IntegrityError
+
+from portico.domain import connect as rules
+from portico.domain.assign import on_assigned
+from portico.domain.connect import ConnectStage, Progress
+from portico.domain.explain import as_json
+from portico.domain.jobs import DesktopPower, OfPool
+from portico.domain.model import Assignment, Client, Desktop, NoDesktop, PoolAssignment, ProtocolPlan, Reason
+from portico.domain.offers import may_offer
+from portico.domain.readiness import wake_action
+from portico.domain.states import USABLE
+from portico.errors import Conflict, NotFound, Unavailable
+from portico.ports.display import LaunchContext, Target
+from portico.services import endings, evidence
+from portico.services.broker import Broker
+from portico.services.explaining import sentence
+from portico.services.portal import offers
+from portico.services.queueing import enqueue
+from portico.services.sessions import SignedIn
+from portico.store import assignments, connections, desktops, events, fleet
+from portico.store.records import assignment as assignment_record
+from portico.store.records import desktop as desktop_record
+from portico.store.records import part
+from portico.store.scope import Tenant
+from portico.wire.tickets import LIFE_SECONDS, Ticket, seal
+
+GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
+DOORS: Mapping[str, str] = {"vnc": "/gw/vnc", "ssh": "/gw/ssh"}  # what our gateways carry into a browser
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """A connection on its way, as pages and API show it."""
+
+    id: str
+    assignment_id: str
+    desktop_id: str
+    desktop_name: str
+    protocol: str
+    state: str  # waiting | ready | open | closed | failed
+    progress: Progress
+    launch: dict[str, Any] | None
+    may_release: bool
+    protocols: tuple[str, ...]
+    expected_seconds: int | None
+
+
+def connect(
+    broker: Broker, me: SignedIn, offer_id: str, client: Client, protocol: str | None = None
+) -> Connecting | NoDesktop:
+    """Give the user the desktop of an offer, and begin a connection to it; a second click gets the same desktop."""
+    given = _assignment_for(broker, me, offer_id)
+    if isinstance(given, NoDesktop):
+        return given
+    assignment, desktop = given
+    plan, _ = _plan(broker, assignment)
+    if desktop.protocols:
+        chosen = rules.protocol_for(plan, desktop, client, protocol, DOORS)
+        if isinstance(chosen, NoDesktop):
+            return chosen
+    else:  # not built yet: what it speaks is known when it answers
+        chosen = protocol or ""
+    connection_id, now = broker.new_id(), broker.now()
+    with broker.db.write() as conn:
+        connections.add(
+            conn, id=connection_id, tenant_id=me.user.tenant_id, assignment_id=assignment.id, user_id=me.user.id,
+            session_id=me.session_id or "", protocol=chosen, client_address=client.address, created_at=now,
+        )  # fmt: skip
+        _wake(broker, conn, desktop)
+    return view(broker, me, connection_id)
+
+
+def _assignment_for(broker: Broker, me: SignedIn, offer_id: str) -> tuple[Assignment, Desktop] | NoDesktop:
+    scope = Tenant(me.user.tenant_id)
+    if offer_id.startswith("a."):
+        with broker.db.read() as conn:
+            assignment = assignments.get(conn, scope, offer_id[2:])
+            desktop = desktops.get(conn, scope, assignment.desktop_id) if assignment else None
+        if assignment is None or desktop is None or assignment.user_id != me.user.id or assignment.state not in USABLE:
+            return NoDesktop(Reason("assignment.ended"))
+        return assignment, desktop
+    line_id, _, number = offer_id.rpartition(".")
+    line = next((one for one in me.policy.assignments if one.id == line_id), None)
+    if line is None or not number.isascii() or not number.isdigit() or int(number) >= line.quantity:
+        return NoDesktop(Reason("offer.unknown"))
+    return _claim(broker, me, line, int(number))
+
+
+def _claim(broker: Broker, me: SignedIn, line: PoolAssignment, ordinal: int) -> tuple[Assignment, Desktop] | NoDesktop:
+    """Take one desktop of a pool: walk the candidates from a spread start until a conditional UPDATE wins."""
+    key = rules.claim_key(me.user.id, line.id, ordinal)
+    with broker.db.read() as conn:
+        held = assignments.find_claim(conn, key)
+        theirs = desktops.get(conn, Tenant(me.user.tenant_id), held.desktop_id) if held else None
+    if held is not None and theirs is not None:
+        return held, theirs
+    offered = offers(broker, me)
+    if not any(offer.pool_assignment_id == line.id and offer.ordinal == ordinal for offer in offered.offers):
+        return NoDesktop(next(iter(offered.refusals), Reason("offer.unknown")))
+    with broker.db.read() as conn:
+        candidates = desktops.list_candidates(conn, [line.pool_id], me.user.id)[line.pool_id]
+    # Candidates that may not be offered (no agent, stopped …) are passed over here just as they were when offering.
+    now = broker.now()
+    free = [desktop for desktop in candidates if may_offer(desktop, line, now) is None]
+    spread = random.randrange(1 << 30)  # noqa: S311  (spreads users over desktops; nothing secret)
+    for desktop in rules.choose(free, _preferred(offered, line, ordinal), line.order, me.user.id, spread):
+        taken = _take(broker, me, line, ordinal, desktop)
+        if taken is not None:
+            return taken
+    pool = broker.snapshots.get().pools[line.pool_id]
+    if candidates:
+        return NoDesktop(Reason("pool.lost", {"pool": pool.name}))
+    waiting = next((offer for offer in offered.offers if offer.pool_assignment_id == line.id), None)
+    return NoDesktop(
+        waiting.reason if waiting and waiting.reason else Reason("pool.full", {"pool": pool.name, "total": 0})
+    )
+
+
+def _preferred(offered: Any, line: PoolAssignment, ordinal: int) -> str | None:
+    return next(
+        (
+            offer.desktop_id
+            for offer in offered.offers
+            if offer.pool_assignment_id == line.id and offer.ordinal == ordinal
+        ),
+        None,
+    )
+
+
+def _take(
+    broker: Broker, me: SignedIn, line: PoolAssignment, ordinal: int, desktop: Desktop
+) -> tuple[Assignment, Desktop] | None:
+    """Try to take one desktop, in one transaction; None when somebody else was quicker."""
+    now, key = broker.now(), rules.claim_key(me.user.id, line.id, ordinal)
+    assignment = Assignment(
+        id=broker.new_id(), tenant_id=me.user.tenant_id, user_id=me.user.id, desktop_id=desktop.id, seat_id="",
+        claim_key=key, policy_id=me.policy.id, pool_id=line.pool_id, pool_assignment_id=line.id, assigned_at=now,
+    )  # fmt: skip
+    reason = Reason("assignment.by_policy", {"policy": me.policy.name, "order": line.order.value})
+    try:
+        with broker.db.write() as conn:
+            seat_id = desktops.take_seat(conn, desktop.id, assignment.id, me.user.id, now)
+            if seat_id is None:
+                return None
+            assignment = replace(assignment, seat_id=seat_id)
+            assignments.add(conn, assignment, ordinal, as_json(reason))
+            release, _ = evidence.plans_of(broker, assignment)
+            evidence.arm(broker, conn, assignment, on_assigned(release, now), assignment.epoch)
+            enqueue(broker, conn, "pool_refill", OfPool(line.pool_id), tenant_id=me.user.tenant_id)
+            entry = events.Entry(
+                now, "desktop.assigned", me.user.tenant_id, me.user.login_name, params={"desktop": desktop.name},
+                reason=as_json(reason), user_id=me.user.id, desktop_id=desktop.id, pool_id=line.pool_id,
+                correlation=assignment.id,
+            )  # fmt: skip
+            events.add(conn, entry)
+    except IntegrityError:  # the user's other click won: its desktop is the answer to both
+        with broker.db.read() as conn:
+            held = assignments.find_claim(conn, key)
+            theirs = desktops.get(conn, Tenant(me.user.tenant_id), held.desktop_id) if held else None
+        return (held, theirs) if held and theirs else None
+    return assignment, desktop
+
+
+def _wake(broker: Broker, conn: Any, desktop: Desktop) -> None:
+    action = wake_action(desktop.power)
+    if action is not None:
+        enqueue(broker, conn, "desktop_power", DesktopPower(desktop.id, action.value), tenant_id=desktop.tenant_id)
+
+
+def _plan(broker: Broker, assignment: Assignment) -> tuple[ProtocolPlan, bool]:
+    snapshot = broker.snapshots.get()
+    line = snapshot.pool_assignments.get(assignment.pool_assignment_id or "")
+    plan = snapshot.protocol_plan(line.protocol_plan_id if line else None, assignment.tenant_id)
+    return plan, line is None or not line.prevent_release
+
+
+def _load(broker: Broker, me: SignedIn, connection_id: str) -> tuple[Any, Assignment, Desktop]:
+    with broker.db.read() as conn:
+        row = connections.find(conn, Tenant(me.user.tenant_id), connection_id)
+    if row is None or row.user_id != me.user.id:
+        raise NotFound("There is no such connection.")
+    return row, assignment_record(part(row, "a_")), desktop_record(part(row, "d_"))
+
+
+def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
+    """Return how far one's own connection is. Raises NotFound when it is somebody else's."""
+    row, assignment, desktop = _load(broker, me, connection_id)
+    progress = rules.progress(desktop, assignment, broker.now())
+    plan, may_release = _plan(broker, assignment)
+    state, protocol = row.state, row.protocol
+    if state in ("waiting", "ready"):
+        state = {ConnectStage.READY: "ready", ConnectStage.FAILED: "failed"}.get(progress.stage, "waiting")
+        if state == "ready" and not protocol:
+            protocol = _settle(broker, me, row, plan, desktop)
+    usable = tuple(name for name in plan.protocols if name in desktop.protocols and name in DOORS)
+    return Connecting(
+        id=row.id,
+        assignment_id=assignment.id,
+        desktop_id=desktop.id,
+        desktop_name=desktop.display_name or desktop.name,
+        protocol=protocol,
+        state=state,
+        progress=progress,
+        launch=_launch(broker, me, row, desktop, plan, protocol) if state in ("ready", "open") else None,
+        may_release=may_release and me.role.may_release,
+        protocols=usable,
+        expected_seconds=None,
+    )
+
+
+def _settle(broker: Broker, me: SignedIn, row: Any, plan: ProtocolPlan, desktop: Desktop) -> str:
+    """Choose the protocol of a connection whose desktop was not built when it began."""
+    chosen = rules.protocol_for(plan, desktop, Client(row.client_address), None, DOORS)
+    if isinstance(chosen, NoDesktop):
+        return ""
+    with broker.db.write() as conn:
+        connections.set_state(conn, row.id, ("waiting", "ready"), row.state, protocol=chosen)
+    return chosen
+
+
+def _launch(
+    broker: Broker, me: SignedIn, row: Any, desktop: Desktop, plan: ProtocolPlan, protocol: str
+) -> dict[str, Any] | None:
+    display = broker.displays.get(protocol)
+    if display is None:
+        return None
+    target = Target(desktop.address or "", desktop.protocols.get(protocol, display.default_port), desktop.name)
+    context = LaunchContext(row.id, Client(row.client_address), me.user.login_name)
+    launch: dict[str, Any] = display.launch(target, plan, context)
+    return launch
+
+
+def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
+    """Hand out a one-time ticket for one's own connection, once its desktop is ready. Raises Conflict with the reason."""
+    row, assignment, desktop = _load(broker, me, connection_id)
+    seen = view(broker, me, connection_id)
+    if seen.progress.stage is not ConnectStage.READY:
+        raise Conflict(sentence(seen.progress.reason or Reason("desktop.preparing")))
+    if row.state == "closed" and row.close_reason in ("closed.elsewhere", "closed.by_administrator", "session.ended"):
+        raise Conflict("This connection was ended. Open the desktop again from your desktops.")
+    now, connection_protocol = broker.now(), seen.protocol
+    with broker.db.write() as conn:
+        if not fleet.list_live_gateways(conn, now - timedelta(seconds=GATEWAY_SECONDS)):
+            raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
+        jti = secrets.token_hex(18)
+        connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=LIFE_SECONDS))
+        states = ("waiting", "ready", "open", "closed")
+        connections.set_state(conn, connection_id, states, "ready", closed_at=None, close_reason="")
+    issued = int(now.timestamp())
+    claims = Ticket(
+        jti=jti, connection=connection_id, assignment=assignment.id, user=me.user.id, protocol=connection_protocol,
+        realm=desktop.realm, gateway="*", epoch=assignment.epoch, issued=issued, expires=issued + LIFE_SECONDS,
+    )  # fmt: skip
+    return {"ticket": seal(claims, broker.keys.signing), "url": DOORS[connection_protocol]}
+
+
+def disconnect(broker: Broker, me: SignedIn, connection_id: str) -> None:
+    """End one's own connection; the desktop stays assigned and the session on it goes on."""
+    _, assignment, _ = _load(broker, me, connection_id)
+    with broker.db.write() as conn:
+        endings.close_connections(broker, conn, assignment.id, "disconnected")

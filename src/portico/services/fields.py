@@ -1,0 +1,197 @@
+"""Every field that an administrator may fill in: its title, its meaning, its unit and its limits. Feeds forms, OpenAPI and docs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from portico.domain.access import AREAS
+
+MINUTES_A_YEAR = 525_600
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What is known of a field beyond its type. `least` and `most` bound numbers, `longest` bounds texts in characters."""
+
+    title: str
+    help: str = ""
+    unit: str = ""
+    least: int | None = None
+    most: int | None = None
+    longest: int = 200
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+    advanced: bool = False
+
+
+NAME = Spec("Name", "Unique, up to 200 characters.")
+NOTES = Spec("Notes", "For administrators; users do not see this.", longest=10_000)
+POWER_ACTIONS = ("none", "shutdown", "stop", "suspend", "reboot")
+
+
+def _minutes(title: str, help: str) -> Spec:
+    return Spec(title, help, "minutes", 0, MINUTES_A_YEAR)
+
+
+_POOL = {
+    "name": NAME,
+    "notes": NOTES,
+    "parent_id": Spec("Parent pool", "Only desktops of the parent can belong to this pool."),
+    "rule.centers": Spec("Centers", "Desktops of these centers; none chosen means all of them."),
+    "rule.desktops": Spec("Desktops", "Only these desktops; none chosen means any.", advanced=True),
+    "rule.join": Spec("Match", "Whether all conditions must hold, or any one.", choices=("and", "or")),
+    "rule.rules.attribute": Spec("Attribute"),
+    "rule.rules.operator": Spec("Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "gt", "lt", "ip", "np")),
+    "rule.rules.text": Spec("Value"),
+    "provisioning.limits.enabled": Spec("Build desktops", "Portico makes new desktops for this pool."),
+    "provisioning.limits.start_below": Spec(
+        "Start when unassigned desktops drop below",
+        "Unavailable ones count as well; 0 builds none.",
+        "desktops",
+        0,
+        100_000,
+    ),
+    "provisioning.limits.stop_at": Spec(
+        "Stop when total desktops reach",
+        "The pool is never built beyond this number; 0 builds none.",
+        "desktops",
+        0,
+        100_000,
+    ),
+    "provisioning.center_id": Spec("Provision in center", "Decides what the menus below offer."),
+    "provisioning.image": Spec("Image", "What new desktops are made from."),
+    "provisioning.flavor": Spec("Flavor", "How large new desktops are."),
+    "provisioning.network": Spec("Network", "Where new desktops are attached."),
+    "provisioning.name_template": Spec("Names", "Static text with tags, such as desktop-{SEQUENCE}."),
+    "provisioning.sequence_start": Spec(
+        "First number", "What {SEQUENCE} starts with.", "", 0, 1_000_000_000, advanced=True
+    ),
+    "provisioning.user_data": Spec(
+        "User data", "Given to cloud-init or cloudbase-init of a new desktop.", longest=65_535, advanced=True
+    ),
+    "provisioning.deletable": Spec("Initialize as deletable", "Portico may delete these desktops for good."),
+    "provisioning.start_unavailable": Spec(
+        "Initialize as unavailable", "Not offered until somebody sets them available.", advanced=True
+    ),
+    "provisioning.max_sessions": Spec(
+        "Sessions per desktop", "More than one for terminal servers.", "", 1, 1000, advanced=True
+    ),
+    "provisioning.options": Spec("Options of the center", "Zone, security groups, volume, floating IP.", advanced=True),
+}
+
+_POLICY = {
+    "name": NAME,
+    "is_default": Spec("Default policy", "Holds for everyone without a policy of their own. There is exactly one."),
+    "max_desktops": Spec("Desktops at a time", "Empty: as many as the pools below allow.", "desktops", 1, 1000),
+    "auto_open": Spec("Open the only desktop at once", "The portal opens it after two seconds, unless stopped."),
+    "session_idle_minutes": Spec("Log out of the portal when idle for", "", "minutes", 1, 10_080),
+    "session_hours": Spec("Log out of the portal after", "", "hours", 1, 168),
+    "assignments": Spec("Pools", "What is offered, in this order."),
+    "assignments.id": Spec("Id", "Of the line, when it exists already: keeps what it has given out."),
+    "assignments.pool_id": Spec("Pool"),
+    "assignments.quantity": Spec("Desktops of this pool", "", "desktops", 1, 1000),
+    "assignments.order": Spec("Prefer"),
+    "assignments.start_if_stopped": Spec("Offer stopped desktops", "They are started when opened."),
+    "assignments.offer_without_agent": Spec("Offer desktops without a running agent"),
+    "assignments.prevent_release": Spec("Users may not release"),
+    "assignments.display": Spec("Call it by", choices=("desktop", "pool", "display name")),
+    "assignments.power_buttons": Spec("Users may restart"),
+    "assignments.protocol_plan_id": Spec("Protocol plan"),
+    "assignments.power_plan_id": Spec("Power plan"),
+    "assignments.release_plan_id": Spec("Release plan"),
+}
+
+_POWER_PLAN = {"name": NAME} | {
+    f"on_{event}{suffix}": spec
+    for event, title in (("disconnect", "a disconnect"), ("log_out", "a log-out"), ("release", "a release"))
+    for suffix, spec in (
+        ("", Spec(f"After {title}", choices=POWER_ACTIONS)),
+        ("_minutes", _minutes(f"Wait after {title}", "0 acts at once.")),
+    )
+}
+
+_RELEASE_PLAN = {
+    "name": NAME,
+    "log_out_after_disconnect_minutes": _minutes("Log out after a disconnect of", "Empty: never."),
+    "release_after_disconnect_minutes": _minutes("Release after a disconnect of", "Empty: never."),
+    "release_after_log_out_minutes": _minutes("Release after log-out", "0: at once; empty: never."),
+    "delete_after_release": Spec("Delete the desktop when released", "Only where the desktop is deletable."),
+    "release_if_never_connected_minutes": _minutes("Release if never connected within", "Empty: never."),
+    "release_after_minutes": _minutes("Release in any case after", "Empty: never."),
+}
+
+FIELDS: Mapping[str, Mapping[str, Spec]] = {
+    "centers": {
+        "name": NAME,
+        "kind": Spec("Kind", "Which cloud, or other source of desktops, this is."),
+        "notes": NOTES,
+        "settings": Spec("Settings", "How to reach it; depends on the kind."),
+        "active": Spec("Active", "An inactive center is not asked for anything; its desktops stay as they are."),
+        "offer_desktops": Spec("Offer its desktops"),
+        "new_as_deletable": Spec(
+            "Found desktops are deletable", "Portico may delete machines that it did not make.", advanced=True
+        ),
+        "start_unavailable": Spec(
+            "Found desktops are unavailable", "Until somebody sets them available.", advanced=True
+        ),
+        "realm": Spec(
+            "Realm",
+            "Names the network that its addresses belong to, where tenants' addresses overlap.",
+            longest=40,
+            advanced=True,
+        ),
+        "scan_seconds": Spec("Look for changes every", "", "seconds", 5, 86_400, advanced=True),
+        "fast_scan_seconds": Spec("While something changes, every", "", "seconds", 1, 3600, advanced=True),
+        "full_pass_seconds": Spec("Look at everything every", "", "seconds", 30, 604_800, advanced=True),
+    },
+    "pools": _POOL,
+    "policies": _POLICY,
+    "protocol-plans": {
+        "name": NAME,
+        "protocols": Spec("Protocols", "Best first."),
+        "clipboard_in": Spec("Clipboard into the desktop"),
+        "clipboard_out": Spec("Clipboard out of the desktop"),
+        "view_only": Spec("View only", "No keyboard, no mouse."),
+    },
+    "power-plans": _POWER_PLAN,
+    "release-plans": _RELEASE_PLAN,
+    "roles": {
+        "name": NAME,
+        "areas": Spec("Console", f'Area → "view" or "edit". Areas: {", ".join(AREAS)}.'),
+        "may_log_in": Spec("May log in to the portal"),
+        "may_release": Spec("May release desktops"),
+        "may_power": Spec("May restart desktops"),
+        "may_use_api": Spec("May use the API"),
+    },
+    "users": {
+        "login_name": Spec("User name", "What the person types to log in."),
+        "display_name": Spec("Full name"),
+        "email": Spec("Email"),
+        "password": Spec(
+            "Password", "At least 12 characters. Left out for a new user, one is made.", longest=1024, secret=True
+        ),
+        "role_id": Spec("Role"),
+        "policy_id": Spec("Policy", "Empty: the default policy."),
+        "disabled": Spec("Disabled", "May not log in."),
+        "must_change_password": Spec("Must change the password at the next log-in"),
+    },
+    "desktops": {
+        "display_name": Spec("Display name", "What users see where the policy says so."),
+        "notes": NOTES,
+        "tags": Spec("Tags"),
+        "status": Spec("Status", "Only available desktops are offered.", choices=("available", "unavailable")),
+        "maintenance": Spec("Maintenance", "Not offered, and no plan touches it."),
+        "deletable": Spec("Allow this desktop to be deleted from disk"),
+        "max_sessions": Spec("Sessions at a time", "", "", 1, 1000),
+    },
+    "tenants": {"name": NAME},
+    "gateways": {
+        "name": NAME,
+        "group_name": Spec("Group"),
+        "draining": Spec("Draining", "Takes no new sessions; running ones go on."),
+    },
+    "settings": {"value": Spec("Value")},
+    "tokens": {
+        "name": NAME,
+        "days": Spec("Valid for", "Empty: until it is revoked.", "days", 1, 3650),
+    },
+}

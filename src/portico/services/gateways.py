@@ -1,0 +1,256 @@
+"""The broker's side of the gateway protocol (wire.gateway): enrolment, tickets, reports, and what brokers want of gateways."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from portico.domain.access import Actor, Level
+from portico.domain.states import USABLE, Event
+from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Unauthenticated, Unavailable
+from portico.services import agent_channel, endings, evidence
+from portico.services.broker import Broker
+from portico.services.guards import require
+from portico.services.sessions import hash_secret
+from portico.store import connections, events, fleet, outbox, users
+from portico.store.records import assignment as assignment_record
+from portico.store.records import desktop as desktop_record
+from portico.store.records import part
+from portico.store.scope import System
+from portico.wire.tickets import SKEW_SECONDS, BadTicket, Ticket, unseal
+
+TOKEN_SECONDS = 3600
+LATE_SECONDS = 30  # how long a connection that a gateway does not name may still be on its way
+_SCOPE = System("gateways")
+
+
+class Gone(PorticoError):
+    """What the ticket is for has ended."""
+
+    code = "session.ended"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayId:
+    """A gateway that proved who it is."""
+
+    id: str
+    name: str
+    realm: str
+    row: Any
+
+
+def new_token(broker: Broker, actor: Actor) -> str:
+    """Make a one-time token with which a gateway may enrol within an hour."""
+    require(actor, "gateways", Level.EDIT)
+    return issue_token(broker)
+
+
+def issue_token(broker: Broker) -> str:
+    """Make a one-time enrolment token, for set-up and for `new_token`."""
+    token, now = secrets.token_urlsafe(32), broker.now()
+    with broker.db.write() as conn:
+        fleet.add_gateway_token(conn, hash_secret(token), now + timedelta(seconds=TOKEN_SECONDS))
+    return token
+
+
+def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
+    """Take a one-time token for a credential and a certificate. Raises Unauthenticated, Invalid naming the field."""
+    now, bearer, name = broker.now(), secrets.token_urlsafe(32), _text(message, "name")
+    certificate = ""
+    if message.get("csr"):
+        try:
+            certificate = broker.keys.sign_request(_text(message, "csr", 8000), "gateway", _names(message, name), now)
+        except ValueError as problem:
+            raise Invalid(
+                "The certificate request is not understood.", {"csr": "A PEM request is wanted."}
+            ) from problem
+    with broker.db.write() as conn:
+        if not fleet.use_gateway_token(conn, hash_secret(_text(message, "token")), now):
+            raise Unauthenticated("This enrolment token is unknown, used or expired.")
+        gateway_id = fleet.put_gateway(
+            conn, name, id=broker.new_id(), tenant_id=None, group_name="default", realm="",
+            public_url=str(message.get("public_url", ""))[:200], bearer_hash=hash_secret(bearer),
+            version=str(message.get("version", ""))[:40], heartbeat_at=now, created_at=now,
+        )  # fmt: skip
+        events.add(conn, events.Entry(now, "gateway.enrolled", params={"gateway": name}))
+    return {
+        "gateway_id": gateway_id, "bearer": bearer, "keys": broker.keys.jwks(), "group": "default", "realm": "",
+        "certificate": certificate, "ca": broker.keys.ca_pem,
+    }  # fmt: skip
+
+
+def _names(message: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    wanted = message.get("names")
+    given = [str(one)[:200] for one in wanted[:10]] if isinstance(wanted, list) else []
+    return tuple(dict.fromkeys([*given, name]))
+
+
+def authenticate(broker: Broker, bearer: str) -> GatewayId | None:
+    """Return whose credential this is."""
+    with broker.db.read() as conn:
+        row = fleet.find_gateway(conn, hash_secret(bearer))
+    return GatewayId(row.id, row.name, row.realm, row) if row else None
+
+
+def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> dict[str, Any]:
+    """Use up a ticket and tell the gateway where to connect and with what. The row count decides who was first.
+
+    Raises Unauthenticated (forged, expired), Denied (another gateway's), Conflict (used), Gone, Unavailable.
+    """
+    now = broker.now()
+    try:
+        ticket = unseal(_text(message, "ticket", 4096), broker.keys.verifying, int(now.timestamp()))
+    except BadTicket as problem:
+        raise Unauthenticated("The ticket is not valid.", detail=str(problem)) from problem
+    if ticket.gateway not in ("*", gateway.id) or ticket.realm != gateway.realm:
+        raise Denied("The ticket is for another gateway.")
+    with broker.db.write() as conn:
+        if not connections.redeem(conn, ticket.jti, gateway.id, now, now - timedelta(seconds=SKEW_SECONDS)):
+            raise Conflict("The ticket was used before.")
+        row = connections.find(conn, _SCOPE, ticket.connection)
+        if row is None or row.state not in ("ready", "waiting", "open"):
+            raise Gone("This connection has ended.")
+        assignment = assignment_record(part(row, "a_"))
+        if assignment.state not in USABLE:
+            raise Gone("This desktop is not assigned any more.")
+        endings.close_connections(broker, conn, assignment.id, "closed.elsewhere", keep=row.id)
+        connections.set_state(conn, row.id, ("ready", "waiting", "open"), "ready", gateway_id=gateway.id)
+        user = users.get_row(conn, _SCOPE, assignment.user_id)
+    if user is None or user.disabled:
+        raise Gone("This account is switched off.")
+    return _grant(broker, ticket, row, user.login_name)
+
+
+def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[str, Any]:
+    assignment, desktop = assignment_record(part(row, "a_")), desktop_record(part(row, "d_"))
+    if not desktop.address:
+        raise Unavailable("The desktop has no address.")
+    line = broker.snapshots.get().pool_assignments.get(assignment.pool_assignment_id or "")
+    plan = broker.snapshots.get().protocol_plan(line.protocol_plan_id if line else None, assignment.tenant_id)
+    port, credentials = _credentials(broker, ticket, row, login_name)
+    return {
+        "connection": row.id,
+        "assignment": assignment.id,
+        "epoch": assignment.epoch,
+        "user": login_name,
+        "protocol": ticket.protocol,
+        "target": {"host": desktop.address, "port": port, "realm": desktop.realm},
+        "credentials": credentials,
+        "policy": {
+            "clipboard_in": plan.clipboard_in, "clipboard_out": plan.clipboard_out, "view_only": plan.view_only,
+            "idle_seconds": None, "expires_at": None,
+        },
+    }  # fmt: skip
+
+
+def _credentials(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> tuple[int, dict[str, Any]]:
+    """Get a one-time credential for the session: from the agent, or for SSH a certificate of two minutes."""
+    desktop = desktop_record(part(row, "d_"))
+    port = desktop.protocols.get(ticket.protocol, 0)
+    if desktop.agent == "not installed":
+        return port, {"username": row.d_login_user, "password": ""}
+    answer = agent_channel.command(broker, desktop.id, "prepare", {"protocol": ticket.protocol, "user": login_name})
+    username = str(answer.get("username") or row.d_login_user)
+    port = int(answer.get("port") or port)
+    if ticket.protocol != "ssh":
+        return port, {"username": username, "password": str(answer.get("password", ""))}
+    private, certificate = broker.keys.ssh_login(username, f"portico:{login_name}:{ticket.jti[:12]}", broker.now())
+    return port, {
+        "username": username, "ssh_key": private, "ssh_certificate": certificate, "ssh_host_keys": list(row.d_ssh_host_keys),
+    }  # fmt: skip
+
+
+def report(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> dict[str, Any]:
+    """Read a gateway's report: what opened and closed since, and what it carries now. Safe to read twice."""
+    now, boot_id = broker.now(), _text(message, "boot_id", 40)
+    row = gateway.row
+    mark = row.sequence if row.boot_id == boot_id else 0
+    happened = [item for item in _list(message, "events") if isinstance(item, dict)]
+    live = {str(item) for item in _list(message, "live")}
+    if row.boot_id != boot_id:
+        _repair(broker, gateway, set(), late=False)  # a gateway that starts anew carries nothing of before
+    fresh = sorted((item for item in happened if _sequence(item) > mark), key=_sequence)
+    for item in fresh:
+        _follow(broker, gateway, item)
+    _repair(broker, gateway, live, late=True)
+    highest = max([mark, *(_sequence(item) for item in fresh)])
+    load = message.get("load") if isinstance(message.get("load"), dict) else {}
+    with broker.db.write() as conn:
+        fleet.advance_gateway(conn, row, boot_id, highest, now, load)
+    return {"ok": True}
+
+
+def _follow(broker: Broker, gateway: GatewayId, item: Mapping[str, Any]) -> None:
+    with broker.db.read() as conn:
+        row = connections.find(conn, _SCOPE, str(item.get("connection", "")))
+    if row is None or row.gateway_id not in (gateway.id, None):
+        return
+    if item.get("kind") == "opened":
+        with broker.db.write() as conn:
+            connections.set_state(conn, row.id, ("waiting", "ready"), "open", opened_at=broker.now())
+        evidence.apply(broker, row.assignment_id, Event.OPENED, "gateway")
+    elif item.get("kind") == "closed":
+        _close(broker, row, str(item.get("reason", ""))[:40], item)
+
+
+def _close(broker: Broker, row: Any, reason: str, item: Mapping[str, Any]) -> None:
+    """Record that a connection is over; when it was the assignment's last one, that is evidence of a disconnect."""
+    with broker.db.write() as conn:
+        numbers = {
+            key: value
+            for key in ("bytes_in", "bytes_out")
+            if isinstance(value := item.get(key), int) and 0 <= value < 2**62
+        }
+        states = ("waiting", "ready", "open")
+        connections.set_state(conn, row.id, states, "closed", closed_at=broker.now(), close_reason=reason, **numbers)
+        others = [one for one in connections.list_open(conn, row.assignment_id) if one.state == "open"]
+    if not others:
+        evidence.apply(broker, row.assignment_id, Event.CLOSED, "gateway")
+
+
+def _repair(broker: Broker, gateway: GatewayId, live: set[str], *, late: bool) -> None:
+    """End the connections that we believe open and the gateway does not carry: what a lost event left."""
+    with broker.db.read() as conn:
+        believed = connections.list_open_of_gateway(conn, gateway.id)
+    oldest = broker.now() - timedelta(seconds=LATE_SECONDS if late else 0)
+    for row in believed:
+        if row.id not in live and (row.opened_at is None or row.opened_at <= oldest):
+            _close(broker, row, "gateway.lost", {})
+
+
+def control(broker: Broker, gateway: GatewayId, after: int) -> dict[str, Any]:
+    """Return what brokers want of a gateway, with higher numbers than `after`; does not wait itself."""
+    with broker.db.read() as conn:
+        rows = outbox.list_after(conn, f"gateway:{gateway.id}", after, broker.now())
+    return {"messages": [{**row.message, "id": row.id} for row in rows], "last": rows[-1].id if rows else after}
+
+
+def close_connection(broker: Broker, actor: Actor, connection_id: str) -> None:
+    """End somebody's connection at once, as an administrator."""
+    require(actor, "sessions", Level.EDIT)
+    with broker.db.write() as conn:
+        row = connections.find(conn, _SCOPE, connection_id)
+        if row is None or row.tenant_id != actor.tenant_id:
+            raise NotFound("There is no such connection.")
+        endings.close_connections(broker, conn, row.assignment_id, "closed.by_administrator")
+
+
+def _text(message: Mapping[str, Any], field: str, longest: int = 200) -> str:
+    value = message.get(field)
+    if not isinstance(value, str) or not value or len(value) > longest:
+        raise Invalid("The message is not understood.", {field: f"A text of at most {longest} characters is wanted."})
+    return value
+
+
+def _list(message: Mapping[str, Any], field: str) -> list[Any]:
+    value = message.get(field, [])
+    if not isinstance(value, list) or len(value) > 20_000:
+        raise Invalid("The message is not understood.", {field: "A list is wanted."})
+    return value
+
+
+def _sequence(item: Mapping[str, Any]) -> int:
+    value = item.get("sequence", 0)
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,240 @@
+"""Inventory: the only poller of a cloud. One pass moves every desktop's state; only a complete one takes absence for an end."""
+
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any
+
+from portico.domain import sync
+from portico.domain.explain import as_json
+from portico.domain.jobs import OfDesktop
+from portico.domain.model import Reason, Stage, Status
+from portico.domain.states import IN_FLIGHT
+from portico.errors import PorticoError
+from portico.ports.cloud import Machine, Scan
+from portico.services import endings, membership, provision
+from portico.services.broker import Broker
+from portico.services.clouds import open_cloud
+from portico.services.queueing import enqueue
+from portico.store import agents, centers, desktops, events
+from portico.store.centers import Center
+from portico.store.records import desktop as record
+from portico.store.scope import System
+
+_SCOPE = System("inventory")
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What a pass found, and when the next one is due, in seconds."""
+
+    machines: int
+    changed: int
+    next_seconds: int
+
+
+def scan(broker: Broker, center_id: str, *, full: bool = False) -> Passed | None:
+    """Take a center's inventory; returns None when there is no such center any more. Raises CloudError when it is away."""
+    begun = broker.now()
+    with broker.db.read() as conn:
+        center = centers.get(conn, _SCOPE, center_id)
+        if center is None or not center.active:
+            return None
+        rows = desktops.list_of_center(conn, center_id)
+    cloud = open_cloud(broker, center)
+    try:
+        since = _since(center, begun, full)
+        found = cloud.scan(since)
+    except PorticoError as problem:
+        _note_status(broker, center, "offline", problem.sentence)
+        raise
+    known = [record(row) for row in rows]
+    missing = {row.id: _missing(row, found, begun) for row in rows}
+    actions = sync.compare(
+        known, [_seen(machine) for machine in found.machines], found.complete, broker.deployment_id, begun, missing
+    )
+    _keep_missing(broker, rows, missing)
+    _insert(broker, center, [action for action in actions if isinstance(action, sync.Insert)])
+    for action in actions:
+        _act(broker, center, action)
+    without_agent = not cloud.capabilities().user_data
+    _admit(broker, center, without_agent)
+    _finish(broker, center, found, begun)
+    return Passed(len(found.machines), len(actions), _next(broker, center))
+
+
+def _since(center: Center, now: Any, full: bool) -> Any:
+    if full or center.full_pass_at is None or now - center.full_pass_at >= timedelta(seconds=center.full_pass_seconds):
+        return None
+    return center.scanned_at
+
+
+def _missing(row: Any, found: Scan, begun: Any) -> int:
+    """Return how many complete passes, begun after its deadline, did not see a desktop that is being created."""
+    overdue = row.stage == Stage.CREATING and row.deadline_at is not None and row.deadline_at < begun
+    if not overdue or any(machine.desktop_id == row.id for machine in found.machines):
+        return 0
+    return int(row.missing_passes) + (1 if found.complete else 0)
+
+
+def _keep_missing(broker: Broker, rows: list[Any], missing: dict[str, int]) -> None:
+    changed = [row for row in rows if missing[row.id] != row.missing_passes]
+    if changed:
+        with broker.db.write() as conn:
+            for row in changed:
+                desktops.change(conn, row.id, broker.now(), missing_passes=missing[row.id])
+
+
+def _seen(machine: Machine) -> sync.Seen:
+    return sync.Seen(**{name: getattr(machine, name) for name in sync.Seen.__dataclass_fields__})
+
+
+def _act(broker: Broker, center: Center, action: sync.Action) -> None:
+    match action:
+        case sync.Update():
+            _update(broker, center, action)
+        case sync.Adopt():
+            _adopt(broker, center, action)
+        case sync.MarkGone():
+            endings.gone(broker, action.desktop_id, action.reason)
+        case sync.Retry():
+            _retry(broker, action.desktop_id)
+        case sync.Fail():
+            provision.fail(broker, action.desktop_id, action.reason)
+        case sync.Quarantine():
+            _quarantine(broker, center, action)
+        case sync.Remove():
+            with broker.db.write() as conn:
+                enqueue(broker, conn, "desktop_delete", OfDesktop(action.desktop_id), tenant_id=center.tenant_id)
+
+
+def _insert(broker: Broker, center: Center, actions: list[sync.Insert]) -> None:
+    """Record machines that nobody knew, all in one transaction."""
+    if not actions:
+        return
+    rows = [_found(broker, center, action.seen) for action in actions]
+    now = broker.now()
+    with broker.db.write() as conn:
+        for action in actions:
+            if action.replaces:
+                desktops.change(conn, action.replaces, now, external_id=None)
+        desktops.add(conn, rows)
+        membership.place(broker, conn, [row["id"] for row in rows])
+        entries = [
+            events.Entry(
+                now, "desktop.found", center.tenant_id, params={"desktop": row["name"], "center": center.name},
+                desktop_id=row["id"], center_id=center.id,
+            )
+            for row in rows
+        ]  # fmt: skip
+        events.add(conn, *entries)
+
+
+def _found(broker: Broker, center: Center, seen: sync.Seen) -> dict[str, Any]:
+    now = broker.now()
+    return {
+        "id": broker.new_id(), "tenant_id": center.tenant_id, "center_id": center.id, "external_id": seen.external_id,
+        "name": seen.name, "power": str(seen.power), "address": seen.address, "public_address": seen.public_address,
+        "image_id": seen.image_id, "os_family": seen.os_family, "protocols": dict(seen.protocols), "tags": dict(seen.tags),
+        "ssh_host_keys": list(seen.ssh_host_keys), "deletable": center.new_as_deletable, "realm": center.realm,
+        "status": str(Status.UNAVAILABLE if center.start_unavailable or not center.offer_desktops else Status.AVAILABLE),
+        "stage": str(Stage.READY), "stage_at": now, "created_at": now, "updated_at": now,
+    }  # fmt: skip
+
+
+def _update(broker: Broker, center: Center, action: sync.Update) -> None:
+    changes = {key: _plain(value) for key, value in action.changes.items()}
+    with broker.db.write() as conn:
+        stage = changes.pop("stage", None)
+        if stage is not None:
+            desktops.move_stage(conn, action.desktop_id, [Stage.BUILDING], Stage(str(stage)), broker.now())
+        if changes:
+            desktops.change(conn, action.desktop_id, broker.now(), **changes)
+        membership.place(broker, conn, [action.desktop_id])
+
+
+def _plain(value: object) -> object:
+    return str(value) if isinstance(value, str) else value
+
+
+def _adopt(broker: Broker, center: Center, action: sync.Adopt) -> None:
+    seen, now = action.seen, broker.now()
+    with broker.db.write() as conn:
+        adopted = desktops.move_stage(
+            conn, action.desktop_id, (Stage.INTENT, Stage.CREATING), Stage.BUILDING, now,
+            external_id=seen.external_id, power=str(seen.power), address=seen.address, public_address=seen.public_address,
+            os_family=seen.os_family, protocols=dict(seen.protocols), tags=dict(seen.tags),
+            deadline_at=now + timedelta(seconds=provision.BUILD_SECONDS),
+        )  # fmt: skip
+        if adopted:
+            membership.place(broker, conn, [action.desktop_id])
+            entry = events.Entry(now, "desktop.adopted", center.tenant_id, params={"desktop": seen.name},
+                                 desktop_id=action.desktop_id, center_id=center.id)  # fmt: skip
+            events.add(conn, entry)
+
+
+def _retry(broker: Broker, desktop_id: str) -> None:
+    now = broker.now()
+    with broker.db.write() as conn:
+        deadline = now + timedelta(seconds=provision.BUILD_SECONDS)
+        desktops.move_stage(
+            conn, desktop_id, [Stage.CREATING], Stage.INTENT, now, deadline_at=deadline, missing_passes=0
+        )
+        enqueue(broker, conn, "desktop_build", OfDesktop(desktop_id), reason=Reason("build.again"))
+
+
+def _quarantine(broker: Broker, center: Center, action: sync.Quarantine) -> None:
+    with broker.db.write() as conn:
+        code = "machine.unknown"
+        if events.happened(conn, center.id, code, action.seen.external_id):
+            return
+        entry = events.Entry(
+            broker.now(), code, center.tenant_id, level="warning", reason=as_json(action.reason), center_id=center.id,
+            params={"machine": action.seen.name, "center": center.name}, correlation=action.seen.external_id[:40],
+        )  # fmt: skip
+        events.add(conn, entry)
+
+
+def _admit(broker: Broker, center: Center, without_agent: bool) -> None:
+    """Move built desktops on: ready when their agent reports, or at once where the cloud cannot hand over its token."""
+    with broker.db.write() as conn:
+        for row in desktops.list_of_center(conn, center.id):
+            if row.stage not in (Stage.BUILDING, Stage.PREPARING):
+                continue
+            agent = agents.get_of_desktop(conn, row.id)
+            answered = agent is not None and agent.enrolled_at is not None and bool(row.protocols)
+            if row.stage == Stage.PREPARING and (without_agent or answered):
+                provision.note_ready(broker, conn, record(row))
+
+
+def _finish(broker: Broker, center: Center, found: Scan, begun: Any) -> None:
+    with broker.db.write() as conn:
+        images = [asdict(image) for image in found.images]
+        if found.images or found.complete:
+            centers.write_images(conn, center, images, begun, broker.new_id, complete=found.complete)
+        values: dict[str, Any] = {"scanned_at": begun}
+        if found.complete:
+            values |= {"full_pass_at": begun, "pass_number": center.pass_number + 1}
+        centers.change(conn, center.id, **values)
+    _note_status(broker, center, "online", "" if found.complete else "The last inventory was not complete.")
+
+
+def _note_status(broker: Broker, center: Center, status: str, reason: str) -> None:
+    if center.status == status and center.status_reason == reason:
+        return
+    with broker.db.write() as conn:
+        centers.change(conn, center.id, status=status, status_reason=reason)
+        if center.status != status:
+            level = "info" if status == "online" else "error"
+            params = {"center": center.name, "detail": reason}
+            entry = events.Entry(
+                broker.now(), f"center.{status}", center.tenant_id, level=level, params=params, center_id=center.id
+            )
+            events.add(conn, entry)
+
+
+def _next(broker: Broker, center: Center) -> int:
+    with broker.db.read() as conn:
+        rows = desktops.list_of_center(conn, center.id)
+    moving = {"starting", "stopping"}
+    busy = any(row.stage in IN_FLIGHT or row.power in moving for row in rows)
+    return center.fast_scan_seconds if busy else center.scan_seconds

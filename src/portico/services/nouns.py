@@ -1,0 +1,294 @@
+"""The nouns that administrators list, read and write: where each lives, who reaches it, and what may be written of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement, Table, or_, select
+
+from portico.domain.model import Policy, Pool, PowerPlan, ProtocolPlan, ReleasePlan, Role
+from portico.services.fields import FIELDS
+from portico.services.shapes import FieldInfo, field_infos, form_of
+from portico.store import tables as t
+
+Filter = Callable[[str], ColumnElement[bool]]
+
+RECORD_COLUMNS = ("id", "name", "version", "created_at", "updated_at")
+NOT_WRITTEN = ("id", "tenant_id", "version")
+
+
+@dataclass(frozen=True)
+class Noun:
+    """One noun. `reach`: whose rows ("tenant", "tenant+shared", "tenant+deployment", "deployment", "own"); `form`: what may be written."""
+
+    name: str
+    title: str
+    area: str
+    table: Table
+    columns: tuple[str, ...]
+    record: type | None = None
+    form: type[BaseModel] | None = None
+    search: tuple[str, ...] = ("name",)
+    sorts: tuple[str, ...] = ("name", "created_at", "updated_at")
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    reach: str = "tenant"
+    may_create: bool = False
+    may_delete: bool = False
+    actions: tuple[str, ...] = ()
+
+    @property
+    def singular(self) -> str:
+        """The noun for one, as event codes and schemas name it: "pool", "release-plan"."""
+        return {"policies": "policy"}.get(self.name, self.name.removesuffix("s"))
+
+
+@dataclass(frozen=True, slots=True)
+class NounInfo:
+    """What a form, the API's description and the reference need of a noun."""
+
+    name: str
+    title: str
+    fields: tuple[FieldInfo, ...]
+    actions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CenterForm:
+    """What may be written of a center; `settings` are checked against its driver."""
+
+    name: str
+    kind: str
+    notes: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    active: bool = True
+    offer_desktops: bool = True
+    new_as_deletable: bool = False
+    start_unavailable: bool = False
+    realm: str = ""
+    scan_seconds: int = 60
+    fast_scan_seconds: int = 5
+    full_pass_seconds: int = 900
+
+
+@dataclass(frozen=True, slots=True)
+class UserForm:
+    """What may be written of a local user."""
+
+    login_name: str
+    role_id: str
+    display_name: str = ""
+    email: str = ""
+    password: str | None = None
+    policy_id: str | None = None
+    disabled: bool = False
+    must_change_password: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopForm:
+    """What may be changed of a desktop by hand."""
+
+    display_name: str = ""
+    notes: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    status: str = "available"
+    maintenance: bool = False
+    deletable: bool = False
+    max_sessions: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayForm:
+    """What may be changed of a gateway."""
+
+    name: str
+    group_name: str = ""
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TenantForm:
+    """What may be written of a tenant."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenForm:
+    """What may be said of a new API token."""
+
+    name: str
+    days: int | None = 365
+
+
+@dataclass(frozen=True, slots=True)
+class SettingForm:
+    """The new value of a setting."""
+
+    value: int | str
+
+
+def _equals(column: ColumnElement[Any]) -> Filter:
+    return lambda text: column == text
+
+
+def _flag(column: ColumnElement[Any]) -> Filter:
+    return lambda text: column.is_(text.lower() in ("1", "true", "yes", "on"))
+
+
+def _any_of(*columns: ColumnElement[Any]) -> Filter:
+    return lambda text: or_(*(column == text.replace("_", " ") for column in columns))
+
+
+def _named(column: ColumnElement[Any], table: Table) -> Filter:
+    """Match a reference by the other's id or the beginning of its name."""
+    return lambda text: column.in_(
+        select(table.c.id).where((table.c.id == text) | table.c.name.istartswith(text, autoescape=True))
+    )
+
+
+def _in_pool(text: str) -> ColumnElement[bool]:
+    pool = (t.pools.c.id == text) | t.pools.c.name.istartswith(text, autoescape=True)
+    members = select(t.pool_members.c.desktop_id).join(t.pools, t.pools.c.id == t.pool_members.c.pool_id).where(pool)
+    return t.desktops.c.id.in_(members) | t.desktops.c.built_for_pool.in_(select(t.pools.c.id).where(pool))
+
+
+def _held_by(text: str) -> ColumnElement[bool]:
+    person = (t.users.c.id == text) | (t.users.c.login_name == text.casefold())
+    held = select(t.assignments.c.desktop_id).join(t.users, t.users.c.id == t.assignments.c.user_id)
+    return t.desktops.c.id.in_(held.where(person, t.assignments.c.released_at.is_(None)))
+
+
+def _form(title: str, record: type, noun: str, *leave_out: str) -> type[BaseModel]:
+    return form_of(title, record, FIELDS[noun], leave_out)
+
+
+def _configuration(name: str, record: type, leave_out: tuple[str, ...] = (), **more: Any) -> Noun:
+    """Describe a noun whose record an administrator edits as a whole."""
+    title = name.replace("-", " ").capitalize()
+    defaults: dict[str, Any] = {
+        "area": "plans" if name.endswith("-plans") else name,
+        "columns": RECORD_COLUMNS,
+        "may_create": True,
+        "may_delete": True,
+        "actions": ("restore",),
+    }
+    form = _form(f"{record.__name__}Form", record, name, *NOT_WRITTEN, *leave_out)
+    return Noun(
+        name, title, table=t.metadata.tables[name.replace("-", "_")], record=record, form=form, **defaults | more
+    )
+
+
+_LINE = ("assignments.tenant_id", "assignments.policy_id", "assignments.position", "assignments.version")
+_POOL_OWN = ("next_sequence", "build_epoch", "failures_in_row", "stopped_reason")
+_DESKTOP_COLUMNS = (
+    "id", "name", "display_name", "notes", "status", "power", "agent", "session", "stage", "stage_reason", "center_id",
+    "external_id", "image_id", "os_family", "address", "public_address", "protocols", "tags", "deletable", "maintenance",
+    "max_sessions", "free_seats", "used_seats", "built_for_pool", "last_user_id", "last_offered_at", "created_at", "updated_at",
+)  # fmt: skip
+_d, _j, _e, _s = t.desktops.c, t.jobs.c, t.events.c, t.sessions.c
+
+_ALL = (
+    Noun(
+        "centers", "Centers", "centers", t.centers,
+        (*RECORD_COLUMNS, "kind", "status", "status_reason", "scanned_at"), None, _form("CenterForm", CenterForm, "centers"),
+        filters={"kind": _equals(t.centers.c.kind), "status": _equals(t.centers.c.status)},
+        may_create=True, may_delete=True, actions=("scan", "check", "choices", "restore"),
+    ),
+    Noun(
+        "images", "Images", "images", t.images,
+        ("id", "name", "center_id", "external_id", "os_family", "min_disk_gib", "min_ram_mib", "visibility", "seen_at"),
+        sorts=("name", "seen_at"),
+        filters={"center": _named(t.images.c.center_id, t.centers), "os": _equals(t.images.c.os_family)},
+    ),
+    Noun(
+        "desktops", "Desktops", "desktops", t.desktops, _DESKTOP_COLUMNS, None, _form("DesktopForm", DesktopForm, "desktops"),
+        search=("name", "display_name", "address"), sorts=("name", "status", "power", "stage", "created_at", "updated_at"),
+        filters={
+            "state": _any_of(_d.status, _d.power, _d.stage, _d.agent, _d.session), "status": _any_of(_d.status),
+            "power": _any_of(_d.power), "stage": _any_of(_d.stage), "agent": _any_of(_d.agent), "session": _any_of(_d.session),
+            "center": _named(_d.center_id, t.centers), "pool": _in_pool, "user": _held_by, "os": _equals(_d.os_family),
+            "maintenance": _flag(_d.maintenance),
+        },
+        actions=("power", "release", "delete"),
+    ),
+    _configuration(
+        "pools", Pool, _POOL_OWN, columns=(*RECORD_COLUMNS, "failures_in_row", "stopped_reason", "paused_until", "counts", "counted_at"),
+        actions=("refill", "restore"),
+    ),
+    _configuration("policies", Policy, _LINE, columns=(*RECORD_COLUMNS, "is_default"), filters={"default": _flag(t.policies.c.is_default)}),
+    _configuration("protocol-plans", ProtocolPlan),
+    _configuration("power-plans", PowerPlan),
+    _configuration("release-plans", ReleasePlan),
+    _configuration("roles", Role, ("builtin",)),
+    Noun(
+        "users", "Users", "users", t.users,
+        ("id", "login_name", "display_name", "email", "directory", "role_id", "policy_id", "disabled", "must_change_password",
+         "failed", "locked_until", "last_login_at", "version", "created_at", "updated_at"),
+        None, _form("UserForm", UserForm, "users"),
+        search=("login_name", "display_name", "email"), sorts=("login_name", "display_name", "created_at", "updated_at"),
+        filters={
+            "role": _named(t.users.c.role_id, t.roles), "policy": _named(t.users.c.policy_id, t.policies),
+            "disabled": _flag(t.users.c.disabled), "directory": _equals(t.users.c.directory),
+        },
+        may_create=True, may_delete=True, actions=("unlock", "sessions/end", "restore"),
+    ),
+    Noun(
+        "tenants", "Tenants", "tenants", t.tenants, ("id", "name", "created_at"), None, _form("TenantForm", TenantForm, "tenants"),
+        sorts=("name", "created_at"), reach="deployment", may_create=True, may_delete=True,
+    ),
+    Noun(
+        "sessions", "Sessions", "sessions", t.sessions,
+        ("id", "user_id", "kind", "client_address", "client", "created_at", "seen_at", "expires_at", "ended_at", "end_reason"),
+        search=("client_address",), sorts=("created_at", "seen_at"),
+        filters={"user": _equals(_s.user_id), "kind": _equals(_s.kind), "open": lambda text: _s.ended_at.is_(None)}, actions=("end",),
+    ),
+    Noun(
+        "gateways", "Gateways", "gateways", t.gateways,
+        ("id", "name", "group_name", "realm", "public_url", "version", "draining", "load", "heartbeat_at", "created_at"),
+        None, _form("GatewayForm", GatewayForm, "gateways"), sorts=("name", "created_at"),
+        filters={"group": _equals(t.gateways.c.group_name), "draining": _flag(t.gateways.c.draining)},
+        reach="tenant+shared", may_delete=True, actions=("tokens",),
+    ),
+    Noun(
+        "brokers", "Brokers", "brokers", t.brokers,
+        ("id", "hostname", "version", "started_at", "heartbeat_at", "draining", "stopped_at"),
+        search=("hostname",), sorts=("hostname", "started_at"), reach="deployment",
+    ),
+    Noun(
+        "jobs", "Jobs", "jobs", t.jobs,
+        ("id", "kind", "state", "lane", "run_at", "attempts", "broker_id", "error", "reason", "created_at", "started_at", "finished_at"),
+        search=("kind", "error", "lane"), sorts=("created_at", "run_at"),
+        filters={"state": _equals(_j.state), "kind": _equals(_j.kind), "broker": _equals(_j.broker_id)},
+        reach="tenant+deployment", actions=("cancel", "retry"),
+    ),
+    Noun(
+        "events", "Events", "events", t.events,
+        ("id", "at", "level", "code", "params", "reason", "actor", "user_id", "desktop_id", "pool_id", "center_id", "correlation"),
+        search=("code", "actor"), sorts=("id",),
+        filters={
+            "level": _equals(_e.level), "code": lambda text: _e.code.startswith(text, autoescape=True), "actor": _equals(_e.actor),
+            "user": _equals(_e.user_id), "desktop": _equals(_e.desktop_id), "pool": _equals(_e.pool_id), "center": _equals(_e.center_id),
+        },
+        reach="tenant+deployment",
+    ),
+    Noun(
+        "settings", "Settings", "settings", t.settings, ("updated_at",), None, _form("SettingForm", SettingForm, "settings"),
+        sorts=("name",),
+    ),
+    Noun(
+        "tokens", "API tokens", "", t.api_tokens, ("id", "name", "created_at", "expires_at", "used_at"), None,
+        _form("TokenForm", TokenForm, "tokens"), sorts=("name", "created_at"), reach="own", may_create=True, may_delete=True,
+    ),
+)  # fmt: skip
+
+NOUNS: Mapping[str, Noun] = MappingProxyType({noun.name: noun for noun in _ALL})
+
+
+def describe(name: str) -> NounInfo:
+    """Describe a noun for forms, the API and the reference. Raises KeyError for an unknown one."""
+    noun = NOUNS[name]
+    infos = field_infos(noun.form, FIELDS[name]) if noun.form else ()
+    return NounInfo(noun.name, noun.title, infos, noun.actions)

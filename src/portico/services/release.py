@@ -1,0 +1,159 @@
+"""Taking desktops back: a user gives one up, a plan's time has come, an administrator decides; then a clean hand-over."""
+
+from sqlalchemy import Connection
+
+from portico.domain.access import Actor, Level
+from portico.domain.assign import hand_over, has_left
+from portico.domain.explain import as_json
+from portico.domain.jobs import AssignmentTimer, DesktopPower, OfDesktop, OfPool
+from portico.domain.model import Assignment, AssignmentState, Desktop, PowerAction, Reason, Stage
+from portico.domain.states import USABLE, Event
+from portico.errors import AgentUnreachable, Denied, NotFound
+from portico.services import agent_channel, endings, evidence
+from portico.services.broker import Broker
+from portico.services.claims import Claim
+from portico.services.guards import require
+from portico.services.queueing import enqueue
+from portico.services.sessions import SignedIn
+from portico.store import assignments, desktops, events
+from portico.store.records import assignment as record
+from portico.store.scope import System, Tenant
+
+LOG_OUT_TRIES = 6  # so often the agent is asked before the machine is rebooted or quarantined
+RETRY_SECONDS = 5
+_SCOPE = System("releasing desktops")
+
+
+def log_out(broker: Broker, me: SignedIn, assignment_id: str) -> None:
+    """End the user's session on the desktop; the agent's word of it then moves the release plan."""
+    assignment, desktop = _own(broker, me, assignment_id)
+    _log_out(broker, assignment, desktop, me.user.login_name)
+
+
+def release(broker: Broker, me: SignedIn, assignment_id: str) -> None:
+    """Give the desktop back, if the policy lets users do so. Raises Denied."""
+    assignment, _ = _own(broker, me, assignment_id)
+    line = broker.snapshots.get().pool_assignments.get(assignment.pool_assignment_id or "")
+    if not me.role.may_release or (line is not None and line.prevent_release):
+        raise Denied("Your administrator keeps this desktop assigned to you.")
+    evidence.apply(broker, assignment.id, Event.RELEASE, me.user.login_name, Reason("release.by_user"))
+
+
+def release_desktop(broker: Broker, actor: Actor, desktop_id: str) -> None:
+    """Take a desktop back from whoever has it, as an administrator."""
+    require(actor, "desktops", Level.EDIT)
+    with broker.db.read() as conn:
+        if desktops.get(conn, Tenant(actor.tenant_id), desktop_id) is None:
+            raise NotFound("There is no such desktop.")
+        live = assignments.list_live_of_desktop(conn, desktop_id)
+    for row in live:
+        evidence.apply(broker, row.id, Event.RELEASE, actor.login_name, Reason("release.by_administrator"))
+
+
+def _own(broker: Broker, me: SignedIn, assignment_id: str) -> tuple[Assignment, Desktop]:
+    with broker.db.read() as conn:
+        assignment = assignments.get(conn, Tenant(me.user.tenant_id), assignment_id)
+        desktop = desktops.get(conn, Tenant(me.user.tenant_id), assignment.desktop_id) if assignment else None
+    if assignment is None or desktop is None or assignment.user_id != me.user.id or assignment.state not in USABLE:
+        raise NotFound("This desktop is not yours any more.")
+    return assignment, desktop
+
+
+def _log_out(broker: Broker, assignment: Assignment, desktop: Desktop, actor: str) -> None:
+    """Ask the agent to end the session; where there is none to ask, the desktop is taken back at once."""
+    with broker.db.write() as conn:
+        endings.close_connections(broker, conn, assignment.id, "session.ended")
+    try:
+        agent_channel.command(broker, desktop.id, "log_out", {"session": None})
+    except AgentUnreachable:
+        evidence.apply(broker, assignment.id, Event.RELEASE, actor, Reason("release.log_out_without_agent"))
+
+
+def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> None:
+    """Do what a timer says, unless the epoch that armed it has passed."""
+    with broker.db.write() as conn:
+        claim.check(conn)
+        states = (*USABLE, AssignmentState.RELEASING, AssignmentState.RELEASED) if timer.action == "power" else USABLE
+        assignment = assignments.has_epoch(conn, timer.assignment_id, timer.epoch, tuple(states))
+        desktop = desktops.get(conn, _SCOPE, assignment.desktop_id) if assignment else None
+        if assignment is None or desktop is None:
+            return
+        never_used = timer.reason == "release.never_connected" and assignment.state is not AssignmentState.ASSIGNED
+        if never_used:
+            return
+        if timer.action == "power":
+            if not _is_in_others_hands(assignment, desktop):
+                enqueue(
+                    broker, conn, "desktop_power", DesktopPower(desktop.id, timer.argument), tenant_id=desktop.tenant_id
+                )
+            return
+    if timer.action == "log_out":
+        _log_out(broker, assignment, desktop, "broker")
+    else:
+        evidence.apply(broker, assignment.id, Event.RELEASE, "broker", Reason(timer.reason))
+
+
+def _is_in_others_hands(assignment: Assignment, desktop: Desktop) -> bool:
+    return assignment.state is AssignmentState.RELEASED and desktop.used_seats > 0
+
+
+def carry_out(broker: Broker, assignment_id: str, claim: Claim) -> float | None:
+    """Make a desktop that was taken back safe for its next user. Returns seconds to wait for evidence, None when done."""
+    with broker.db.read() as conn:
+        row = assignments.get_row(conn, _SCOPE, assignment_id)
+        desktop = desktops.get(conn, _SCOPE, row.desktop_id) if row else None
+    if row is None or desktop is None or row.state != AssignmentState.RELEASING:
+        return None
+    assignment = record(row)
+    plan, _ = evidence.plans_of(broker, assignment)
+    decision = hand_over(assignment, desktop, row.evidence or has_left(assignment, desktop), plan)
+    if decision.action == "log_out" and claim.attempt <= LOG_OUT_TRIES:
+        return _ask_to_log_out(broker, assignment, desktop)
+    with broker.db.write() as conn:
+        claim.check(conn)
+        now = broker.now()
+        desktop_row = desktops.get_row(conn, _SCOPE, desktop.id)
+        if decision.action == "delete":
+            desktops.move_stage(
+                conn, desktop.id, (Stage.READY, Stage.QUARANTINED), Stage.DELETING, now, status="unavailable"
+            )
+            enqueue(
+                broker,
+                conn,
+                "desktop_delete",
+                OfDesktop(desktop.id),
+                tenant_id=desktop.tenant_id,
+                reason=decision.reason,
+            )
+        elif decision.action != "free":
+            _quarantine(broker, conn, desktop, decision.reason)
+        endings.finish(broker, conn, assignment, desktop_row, decision.reason)
+        if desktop.built_for_pool:
+            enqueue(broker, conn, "pool_refill", OfPool(desktop.built_for_pool), tenant_id=desktop.tenant_id)
+    return None
+
+
+def _ask_to_log_out(broker: Broker, assignment: Assignment, desktop: Desktop) -> float:
+    with broker.db.write() as conn:
+        endings.close_connections(broker, conn, assignment.id, "session.ended")
+    try:
+        agent_channel.command(broker, desktop.id, "log_out", {"session": None})
+    except AgentUnreachable as problem:
+        return problem.retry_after
+    return RETRY_SECONDS
+
+
+def _quarantine(broker: Broker, conn: Connection, desktop: Desktop, reason: Reason) -> None:
+    """Nobody knows whether the last user has left: nobody gets the desktop until it was rebooted."""
+    now = broker.now()
+    moved = desktops.move_stage(
+        conn, desktop.id, [Stage.READY], Stage.QUARANTINED, now, stage_reason=reason.code,
+    )  # fmt: skip
+    if moved:
+        job = DesktopPower(desktop.id, PowerAction.RESET.value)
+        enqueue(broker, conn, "desktop_power", job, tenant_id=desktop.tenant_id, reason=reason)
+        entry = events.Entry(
+            now, "desktop.quarantined", desktop.tenant_id, level="warning", params={"desktop": desktop.name},
+            reason=as_json(reason), desktop_id=desktop.id,
+        )  # fmt: skip
+        events.add(conn, entry)

@@ -1,0 +1,28 @@
+"""One example of a body for each noun that can be made, shown in the API's description."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_ID = "6b0a3c1e-6f0e-4a53-9a43-0a8f6f1d2c11"
+
+EXAMPLES: Mapping[str, Mapping[str, Any]] = {
+    "centers": {"name": "Frankfurt", "kind": "static", "settings": {}},
+    "pools": {
+        "name": "Engineering",
+        "rule": {"rules": [{"attribute": "name", "operator": "bw", "text": "eng-"}]},
+        "provisioning": {
+            "center_id": _ID,
+            "image": "debian-13-desktop",
+            "name_template": "eng-{SEQUENCE}",
+            "limits": {"start_below": 2, "stop_at": 10},
+        },
+    },
+    "policies": {"name": "Engineers", "assignments": [{"pool_id": _ID, "quantity": 1, "release_plan_id": _ID}]},
+    "protocol-plans": {"name": "Browser first", "protocols": ["vnc", "ssh"]},
+    "power-plans": {"name": "Off when idle", "on_disconnect": "suspend", "on_disconnect_minutes": 30},
+    "release-plans": {"name": "Single use", "release_after_log_out_minutes": 0, "delete_after_release": True},
+    "roles": {"name": "Help desk", "areas": {"desktops": "edit", "users": "view"}},
+    "users": {"login_name": "ada", "display_name": "Ada Lovelace", "role_id": _ID},
+    "tenants": {"name": "Example Ltd"},
+    "tokens": {"name": "nightly report", "days": 90},
+}

@@ -1,0 +1,60 @@
+"""Actions on centers and jobs: scan, check, read the menus, cancel, retry."""
+
+from dataclasses import asdict
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from portico.services import centers, queue
+from portico.services.guards import require
+from portico.web.api.actions import FAILURES, JOB, queued
+from portico.web.api.described import answers, record
+from portico.web.caller import Me, broker_of
+
+router = APIRouter()
+
+
+@router.get("/centers/kinds", tags=["Centers"], operation_id="list_center_kinds", summary="Which kinds of centers there are, with their settings",
+            responses=answers(200, {"type": "object"}, "The kinds.") | FAILURES)  # fmt: skip
+def kinds(request: Request, me: Me) -> Response:
+    """Answer the kinds of centers and the fields of their settings."""
+    require(me.actor, "centers")
+    return JSONResponse({"items": [asdict(kind) for kind in centers.kinds(broker_of(request))]})
+
+
+@router.post("/centers/{id}/scan", status_code=202, tags=["Centers"], operation_id="scan_center", summary="Look at a center now",
+             responses=answers(202, JOB, "The job that does it.") | FAILURES)  # fmt: skip
+def scan(request: Request, id: str, me: Me) -> Response:
+    """Queue a scan."""
+    return queued(centers.scan_now(broker_of(request), me.actor, id))
+
+
+@router.post("/centers/{id}/check", tags=["Centers"], operation_id="check_center", summary="Try each right and precondition",
+             responses=answers(200, record("findings", findings="array"), "What was looked at, with remedies.") | FAILURES)  # fmt: skip
+def check(request: Request, id: str, me: Me) -> Response:
+    """Answer the findings of a pre-flight."""
+    return JSONResponse({"findings": [asdict(finding) for finding in centers.check(broker_of(request), me.actor, id)]})
+
+
+@router.get("/centers/{id}/choices", tags=["Centers"], operation_id="get_center_choices", summary="The provisioning menus, read live",
+            responses=answers(200, {"type": "object"}, "The menus.") | FAILURES)  # fmt: skip
+def choices(request: Request, id: str, me: Me) -> Response:
+    """Answer the menus of the provisioning form."""
+    return JSONResponse(asdict(centers.choices(broker_of(request), me.actor, id)))
+
+
+@router.post("/jobs/{id}/cancel", status_code=204, tags=["Jobs"], operation_id="cancel_job", summary="Cancel a waiting job",
+             responses=FAILURES)  # fmt: skip
+def cancel(request: Request, id: str, me: Me) -> Response:
+    """Cancel a job that has not begun."""
+    queue.cancel(broker_of(request), me.actor, id)
+    return Response(status_code=204)
+
+
+@router.post("/jobs/{id}/retry", status_code=204, tags=["Jobs"], operation_id="retry_job", summary="Try a failed job again",
+             responses=FAILURES)  # fmt: skip
+def retry(request: Request, id: str, me: Me) -> Response:
+    """Queue a failed job again."""
+    queue.retry(broker_of(request), me.actor, id)
+    return Response(status_code=204)

@@ -1,0 +1,101 @@
+"""Logging in and out over the API, and who one is."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from portico.errors import Invalid
+from portico.services import login, sessions
+from portico.services.sessions import SignedIn
+from portico.web.api.described import answers, errors, record, takes
+from portico.web.caller import Anyone, Body, broker_of, client_of
+from portico.web.problems import refused
+
+router = APIRouter(tags=["Session"])
+
+_TOKEN = record("token expires_at user", token="string", expires_at="string", user="object")
+
+
+@router.post(
+    "/login",
+    operation_id="login",
+    summary="Log in and get a bearer token",
+    responses=answers(200, _TOKEN, "Logged in.") | errors(400, 401, 422, 429),
+    openapi_extra=takes("Login", {"username": "ada", "password": "correct horse battery staple"}) | {"security": []},
+)
+def log_in(request: Request, body: Body) -> Response:
+    """Answer a token for the Authorization header."""
+    name, domain = text(body, "username"), text(body, "domain", required=False)
+    password = text(body, "password", longest=1024)
+    typed = f"{domain}\\{name}" if domain else name
+    answer = login.login(broker_of(request), typed, password, client_of(request), kind="api")
+    if isinstance(answer, login.Refused):
+        return refused(request, answer.reason, answer.retry_after)
+    shown = me_json(answer.me)
+    return JSONResponse({"token": answer.secret, "expires_at": shown["expires_at"], "user": shown})
+
+
+@router.post("/logout", operation_id="logout", status_code=204, responses=errors(401), summary="End this session")
+def log_out(request: Request, me: Anyone) -> Response:
+    """End the session that the token belongs to."""
+    sessions.end(broker_of(request), me)
+    return Response(status_code=204)
+
+
+@router.get("/me", operation_id="get_me", responses=answers(200, "Me", "Who calls.") | errors(401), summary="Who I am")
+def read_me(me: Anyone) -> Response:
+    """Answer who calls, with role and policy."""
+    return JSONResponse(me_json(me))
+
+
+@router.post(
+    "/me/password",
+    operation_id="change_password",
+    status_code=204,
+    summary="Choose a new password; other sessions end",
+    responses=errors(400, 401, 422, 429),
+    openapi_extra=takes(record("old new", old="string", new="string")),
+)
+def change_password(request: Request, me: Anyone, body: Body) -> Response:
+    """Change the caller's own password."""
+    login.change_password(broker_of(request), me, text(body, "old", longest=1024), text(body, "new", longest=1024))
+    return Response(status_code=204)
+
+
+def text(body: dict[str, Any], name: str, *, longest: int = 200, required: bool = True) -> str:
+    """Read a text of a body. Raises Invalid naming the field."""
+    value = body.get(name)
+    if value is None and not required:
+        return ""
+    if not isinstance(value, str) or len(value) > longest or "\0" in value or (required and not value):
+        raise Invalid("One field needs your attention.", {name: f"Give a text of 1 to {longest} characters."})
+    try:
+        value.encode()
+    except UnicodeEncodeError as problem:
+        raise Invalid("One field needs your attention.", {name: "Remove the control characters."}) from problem
+    return value
+
+
+def me_json(me: SignedIn) -> dict[str, Any]:
+    """Return who somebody is, for the API."""
+    user, role = me.user, me.role
+    return {
+        "id": user.id,
+        "login_name": user.login_name,
+        "display_name": user.display_name,
+        "email": user.email,
+        "tenant_id": user.tenant_id,
+        "must_change_password": user.must_change_password,
+        "role": {
+            "id": role.id,
+            "name": role.name,
+            "areas": dict(role.areas),
+            "may_release": role.may_release,
+            "may_power": role.may_power,
+        },
+        "policy": {"id": me.policy.id, "name": me.policy.name},
+        "expires_at": me.expires_at.isoformat().replace("+00:00", "Z"),
+        "preferences": dict(me.preferences),
+    }
