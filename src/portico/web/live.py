@@ -1,13 +1,14 @@
-"""What has changed, told to open pages: one change feed per tenant and broker, fanned out to every page that listens.
+"""What has changed, told to open pages: one change feed per broker, fanned out to every page that listens.
 
 A page is told only which areas changed, never what: it asks for its fragment again and gets what its person may see.
 """
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends
@@ -16,11 +17,10 @@ from starlette.responses import StreamingResponse
 
 from portico import logs
 from portico.domain import access
-from portico.domain.access import Actor
-from portico.domain.model import Role
 from portico.errors import PorticoError
 from portico.services import events, sessions
 from portico.services.broker import Broker
+from portico.services.events import EventLine
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, signed_in
 from portico.web.rendering import broker_of
@@ -33,7 +33,7 @@ HEARTBEAT_SECONDS = 15.0
 RETRY_MILLISECONDS = 3_000
 BATCH = 500
 WAITING_LIMIT = 64  # changes that a slow page may lag behind; then it is told that everything changed
-SEEN_LIMIT = 2_000
+WINDOW_SECONDS = 5.0
 CHECK_EVERY = 4  # heartbeats between two looks whether the session still lives
 # The noun of an event's code → the areas of pages that show it.
 AREA_OF = {
@@ -53,13 +53,11 @@ class Listener:
 
 
 class Feed:
-    """Reads the events of one tenant each second while somebody listens."""
+    """Reads the events each second while somebody listens, and tells every listener of its own tenant's."""
 
-    def __init__(self, broker: Broker, tenant_id: str) -> None:
+    def __init__(self, broker: Broker) -> None:
         """Start with nobody listening."""
-        areas = {area: "view" for area in access.AREAS}
         self._broker = broker
-        self._actor = Actor("", "change feed", tenant_id, Role("", tenant_id, "change feed", areas))
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
 
@@ -77,27 +75,19 @@ class Feed:
             self._task = None
 
     async def _run(self) -> None:
-        seen: dict[int, None] = {}
-        after = 0
-        first = True
+        window = Window()
         while True:
             try:
-                lines = await anyio.to_thread.run_sync(events.feed, self._broker, self._actor, after, BATCH)
+                if window.after is None:
+                    window.begin(await anyio.to_thread.run_sync(events.last_id, self._broker))
+                lines = await anyio.to_thread.run_sync(events.all_after, self._broker, window.after, BATCH)
+                self._tell(window.fresh(lines))
             except PorticoError as problem:  # The database is away: pages stay as they are and are told later.
                 log.warning("change feed could not read", code=problem.code)
-                lines = []
-            fresh = [line for line in lines if line.id not in seen]
-            seen.update(dict.fromkeys(line.id for line in fresh))
-            for old in list(seen)[: max(0, len(seen) - SEEN_LIMIT)]:
-                del seen[old]
-            after = max((line.id for line in lines), default=after)
-            if fresh and not first:
-                self._tell(fresh)
-            first = first and len(lines) == BATCH
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _tell(self, lines: list[Any]) -> None:
-        for listener in list(self._listeners):
+    def _tell(self, lines: list[EventLine]) -> None:
+        for listener in list(self._listeners) if lines else ():
             areas = frozenset(area for line in lines if (area := _shown_to(listener.me, line)))
             if not areas:
                 continue
@@ -109,11 +99,37 @@ class Feed:
                 listener.waiting.put_nowait(frozenset())  # empty: everything may have changed
 
 
-def feed_of(request: Request, tenant_id: str) -> Feed:
-    """Return the feed of a tenant, made at the first listener of this broker."""
-    feeds: dict[str, Feed] = getattr(request.app.state, "change_feeds", None) or {}
-    request.app.state.change_feeds = feeds
-    return feeds.setdefault(tenant_id, Feed(broker_of(request), tenant_id))
+class Window:
+    """The last seconds of the feed, read again each time: numbers may be committed out of order."""
+
+    def __init__(self) -> None:
+        """Start before the first look."""
+        self.after: int | None = None
+        self._seen: dict[int, float] = {}
+
+    def begin(self, number: int) -> None:
+        """Skip everything up to the newest event."""
+        self.after = number
+
+    def fresh(self, lines: list[EventLine]) -> list[EventLine]:
+        """Return the lines that were not seen before, and move the window on."""
+        now = time.monotonic()
+        new = [line for line in lines if line.id not in self._seen]
+        self._seen.update((line.id, now) for line in new)
+        old = [number for number, at in self._seen.items() if now - at > WINDOW_SECONDS]
+        for number in old:
+            del self._seen[number]
+        self.after = max(old, default=self.after or 0)
+        return new
+
+
+def feed_of(request: Request) -> Feed:
+    """Return the one feed of this broker, made at its first listener."""
+    state = request.app.state
+    if not hasattr(state, "change_feed"):
+        state.change_feed = Feed(broker_of(request))
+    feed: Feed = state.change_feed
+    return feed
 
 
 @router.get("/live")
@@ -125,7 +141,7 @@ async def live(request: Request, me: Annotated[SignedIn, Depends(signed_in)]) ->
 
 async def changes(request: Request, me: SignedIn) -> AsyncIterator[str]:
     """Yield server-sent events: `changed` with the areas, `ended` when the session is over, comments in between."""
-    feed, listener = feed_of(request, me.user.tenant_id), Listener(me)
+    feed, listener = feed_of(request), Listener(me)
     feed.join(listener)
     beats = 0
     try:
@@ -149,9 +165,9 @@ async def _still_there(request: Request) -> bool:
     return await anyio.to_thread.run_sync(sessions.find, broker_of(request), cookie) is not None
 
 
-def _shown_to(me: SignedIn, line: Any) -> str:
+def _shown_to(me: SignedIn, line: EventLine) -> str:
     """Return the area of an event if this person's pages may show it, else nothing."""
-    area = AREA_OF.get(str(line.code).partition(".")[0].partition("_")[0], "")
-    if not area or area in FOR_EVERYONE or access.may(me.actor, area):
-        return area
-    return ""
+    if line.tenant_id not in (me.user.tenant_id, None):
+        return ""
+    area = AREA_OF.get(line.code.partition(".")[0].partition("_")[0], "")
+    return area if area in FOR_EVERYONE or access.may(me.actor, area) else ""

@@ -4,17 +4,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico import logs
-from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, RateLimited, Unauthenticated, Unavailable
+from portico.errors import PorticoError, Unavailable
+from portico.web.problems import STATUS
 from portico.web.rendering import N_, page
 
 log = logs.get(__name__)
 
-STATUS = {Invalid: 422, Unauthenticated: 401, Denied: 403, NotFound: 404, Conflict: 409, RateLimited: 429, Unavailable: 503}
 TITLES = {
     401: N_("You are not logged in"),
     403: N_("This is not open to you"),
     404: N_("There is no such page"),
     409: N_("This has changed meanwhile"),
+    410: N_("This is over"),
+    412: N_("This has changed meanwhile"),
     422: N_("This cannot be used"),
     429: N_("Too many tries"),
     500: N_("This did not work"),
@@ -40,14 +42,14 @@ def problem_page(request: Request, problem: PorticoError) -> Response:
     log.info("page refused", code=problem.code, path=request.url.path, detail=problem.detail)
     headers = {"Retry-After": str(int(problem.retry_after))} if isinstance(problem, Unavailable) else {}
     if "application/json" in request.headers.get("accept", ""):
-        body = {"code": problem.code, "title": TITLES[status], "detail": problem.sentence, "status": status}
+        body = {"code": problem.code, "title": TITLES.get(status, TITLES[500]), "detail": problem.sentence, "status": status}
         return JSONResponse(body, status, headers, media_type="application/problem+json")
     answer = page(
         request,
         "problem.html",
         getattr(request.state, "me", None),
         status,
-        title=TITLES[status],
+        title=TITLES.get(status, TITLES[500]),
         sentence=problem.sentence,
         remedy=REMEDIES.get(status, ""),
         code=problem.code,

@@ -1,5 +1,6 @@
 """What the console does besides saving: power, taking back, scans, jobs, people, gateways."""
 
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from portico.domain import access
 from portico.domain.access import Actor
 from portico.domain.model import PowerAction
 from portico.errors import Invalid
-from portico.services import centers, configure, gateways, people, power, queue, release
+from portico.services import centers, configure, gateways, operate, power, queue, release
 from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.web.admin.frame import area_of, console
@@ -21,6 +22,7 @@ from portico.web.rendering import N_, broker_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
+PASSWORD_BYTES = 12
 Action = Callable[[Broker, Actor, str], object]
 
 
@@ -43,11 +45,12 @@ ACTIONS: Mapping[tuple[str, str], tuple[Action, str]] = {
     ("desktops", "available"): (lambda broker, actor, id: power.set_status(broker, actor, id, True), "saved"),
     ("desktops", "unavailable"): (lambda broker, actor, id: power.set_status(broker, actor, id, False), "saved"),
     ("centers", "scan"): (lambda broker, actor, id: centers.scan_now(broker, actor, id), "scanning"),
+    ("pools", "refill"): (lambda broker, actor, id: operate.refill(broker, actor, id), "queued"),
     ("jobs", "cancel"): (lambda broker, actor, id: queue.cancel(broker, actor, id), "cancelled"),
     ("jobs", "retry"): (lambda broker, actor, id: queue.retry(broker, actor, id), "retried"),
-    ("users", "unlock"): (lambda broker, actor, id: people.unlock(broker, actor, id), "unlocked"),
-    ("users", "end-sessions"): (lambda broker, actor, id: people.end_sessions(broker, actor, id), "ended"),
-    ("sessions", "end"): (lambda broker, actor, id: people.end_session(broker, actor, id), "ended"),
+    ("users", "unlock"): (lambda broker, actor, id: operate.unlock(broker, actor, id), "unlocked"),
+    ("users", "end-sessions"): (lambda broker, actor, id: operate.end_sessions(broker, actor, id), "ended"),
+    ("sessions", "end"): (lambda broker, actor, id: operate.end_session(broker, actor, id), "ended"),
 }
 
 
@@ -65,8 +68,9 @@ def reset_password(request: Request, form: Annotated[FormData, Depends(posted)],
     """Make a new password for a user, and show it once."""
     me: SignedIn = request.state.me
     area = area_of(me, "users", access.Level.EDIT)
-    password = people.reset_password(broker_of(request), me.actor, user_id)
-    item = configure.get_item(broker_of(request), me.actor, "users", user_id)
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    fields = {"password": password, "must_change_password": True}
+    item = configure.update_item(broker_of(request), me.actor, "users", user_id, fields, None)
     return console(request, "admin/secret.html", me, area=area, item=item, password=password)
 
 
