@@ -135,12 +135,12 @@ def test_the_clipboard_panel_works_both_ways(lab: Lab, open_page: Callable[..., 
     page.keyboard.press("Escape")
     expect(panel).to_be_hidden()
     page.mouse.click(720, 500, button="middle")
-    page.keyboard.type("\n", delay=10)
-    assert line_in(lab.desktop.proof, "pasted text")
-    page.mouse.dblclick(40, 60)  # selects a word of the terminal, which copies it
+    # The desktop fetches what it pastes, so a line end typed at once could overtake the text.
+    assert any(page.keyboard.type("\n") or line_in(lab.desktop.proof, "pasted text", 0.5) for _ in range(20))
+    page.mouse.dblclick(20, 30)  # selects the terminal's first word, which copies it
     page.get_by_test_id("toolbar-show").click()
     page.get_by_test_id("toolbar-clipboard").click()
-    expect(page.get_by_test_id("clipboard-text")).not_to_have_value("pasted text €", timeout=15000)
+    expect(page.get_by_test_id("clipboard-text")).to_have_value("ready", timeout=15000)
     assert page.problems == []
 
 
@@ -213,7 +213,6 @@ def test_the_toolbar_is_reached_and_left_by_keyboard(lab: Lab, open_page: Callab
     reaches(page, "connected")
     page.keyboard.press("Control+Alt+Shift")
     expect(page.get_by_test_id("toolbar").locator("button:focus")).to_have_count(1)
-    page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(page.get_by_test_id("keys-panel")).to_be_visible()
