@@ -48,6 +48,7 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]])
 
     async def wrapped() -> None:
         stop = asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(_unexpected)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         await main(stop)
@@ -59,6 +60,13 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]])
         log.error("cannot go on", because=problem.sentence, detail=problem.detail)
         return 1
     return 0
+
+
+def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no coroutine caught: broken connections quietly, for a public listener sees them all day."""
+    problem = context.get("exception")
+    quiet = isinstance(problem, (OSError, TimeoutError)) or "SSL handshake failed" in str(context.get("message"))
+    (log.debug if quiet else log.error)("unexpected in the event loop", message=context.get("message"), because=repr(problem))
 
 
 async def _run(config: Config, stop: asyncio.Event) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import cast
 
 from portico import logs
 from portico.gateway.grant import Grant
@@ -32,8 +33,7 @@ class VncDesktop(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Remember the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, though not by descent
 
     def data_received(self, data: bytes) -> None:
         """Authenticate first, then pass on."""

@@ -22,6 +22,7 @@ export function keysPanel() {
 /** The row of keys on a phone, with the hidden field that brings up its keyboard. */
 export class KeyRow {
   constructor(place) {
+    this.place = place;
     this.display = null;
     this.field = make("textarea", { className: "viewer-hidden-field", value: PAD, autocapitalize: "off", autocomplete: "off", spellcheck: false,
       attributes: { autocorrect: "off", "aria-label": say("toolbar.keyboard") } });
@@ -50,6 +51,7 @@ export class KeyRow {
 
   toggle() {
     this.row.hidden = !this.row.hidden;
+    this.place.toggleAttribute("data-keys", !this.row.hidden);
     if (this.row.hidden) return this.field.blur();
     this.stick();
     return this.display?.canScale ? this.field.focus() : this.display?.focus();
@@ -92,6 +94,6 @@ export class KeyRow {
   stick() {
     const view = window.visualViewport;
     const covered = view ? Math.max(0, window.innerHeight - view.height - view.offsetTop) : 0;
-    this.row.style.setProperty("--viewer-bottom", `${covered}px`);
+    this.place.style.setProperty("--viewer-bottom", `${covered}px`);
   }
 }

@@ -31,7 +31,7 @@ export const DEFAULTS = {
   "ended.signed_out": "You are no longer logged in. Log in again to go on; your programs are still running.",
   "ended.failed": "This browser could not show the desktop.",
   "toolbar": "Session",
-  "toolbar.grip": "Session toolbar: drag it aside, or move it with the arrow keys",
+  "toolbar.grip": "Session toolbar: drag it aside, or move it with Shift and the arrow keys",
   "toolbar.show": "Show the session toolbar (Ctrl + Alt + Shift)",
   "toolbar.clipboard": "Clipboard",
   "toolbar.keys": "Keys",

@@ -87,7 +87,7 @@ export class Toolbar {
     panel.hidden = false;
     this.panels.get(id).button.setAttribute("aria-expanded", "true");
     this.placePanels();
-    panel.querySelector("[autofocus], textarea, button")?.focus();
+    panel.querySelector("textarea, .viewer-keys button")?.focus();
     return undefined;
   }
 
@@ -119,7 +119,7 @@ export class Toolbar {
     this.root.dataset.shown = "true";
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.hideIfIdle(), HIDE_MILLISECONDS);
-    if (focus) this.root.querySelector("button:not(:disabled):not([hidden])")?.focus();
+    if (focus) this.root.querySelector("button:not(:disabled):not([hidden]):not(.viewer-grip)")?.focus();
   }
 
   hideIfIdle() {
@@ -146,7 +146,7 @@ export class Toolbar {
     this.grip.addEventListener("pointerdown", (event) => this.drag(event));
     this.grip.addEventListener("keydown", (event) => {
       const step = { ArrowLeft: -STEP, ArrowRight: STEP }[event.key];
-      if (!step) return;
+      if (!step || !event.shiftKey) return;
       event.stopPropagation();
       this.moveTo(this.left() + step);
     });

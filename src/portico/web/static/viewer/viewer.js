@@ -25,6 +25,14 @@ const PING_MILLISECONDS = 5000;
 const LOST = { "draining": "lost.draining", "broker.unreachable": "lost.broker", "desktop.unreachable": "lost.desktop" };
 const RETRIED = ["lost", "draining", "broker.unreachable", "desktop.unreachable", "ticket.invalid", "ticket.used"];
 
+let display = null;
+let channel = null;
+let tries = 0;
+let ticketsRefused = 0;
+let exitStatus = null;
+let retry = null;
+let leaving = false;
+
 const stage = make("div", { className: "viewer-stage" });
 page.append(stage);
 const overlay = new Overlay(page);
@@ -43,14 +51,6 @@ toolbar.addPanel("clipboard", clipboard.panel, toolbar.clipboard);
 toolbar.addPanel("keys", keys.panel, toolbar.keys);
 clipboard.closeButton.onclick = () => toolbar.closePanels();
 keys.closeButton.onclick = () => toolbar.closePanels();
-
-let display = null;
-let channel = null;
-let tries = 0;
-let ticketsRefused = 0;
-let exitStatus = null;
-let retry = null;
-let leaving = false;
 
 function mark(name) {
   document.documentElement.dataset.viewer = name;
