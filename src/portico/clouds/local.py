@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ _POWER = frozenset(
     }
 )
 _START_SECONDS = 20
+_STOP_SECONDS = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +202,7 @@ class Local:
     def _switch(self, place: Place, desktop: Desktop, action: PowerAction) -> None:
         wanted = place.wanted()
         if action is PowerAction.START and wanted == "stopped":
+            self._await_end(place)
             place.want("running")
             self._supervise(place)
         elif action in (PowerAction.STOP, PowerAction.SHUTDOWN):
@@ -258,7 +261,9 @@ class Local:
                 self._supervise(place)
             ready = all((desktop.address, port) in open_ports for port in desktop.protocols.values())
             return Power.RUNNING if ready else Power.STARTING
-        alive = any(local_processes.is_alive(process) for process in (place.running().parts or {}).values())
+        alive = (wanted == "stopped" and place.is_supervised()) or any(
+            local_processes.is_alive(process) for process in (place.running().parts or {}).values()
+        )
         if wanted == "suspended":
             return Power.SUSPENDED if alive else Power.STOPPED
         return Power.STOPPING if alive else Power.STOPPED
@@ -279,6 +284,14 @@ class Local:
         )  # fmt: skip
         if done.returncode and not place.has("deleting"):
             raise CloudError("The supervisor of a desktop does not start.", done.stderr.decode("utf-8", "replace"))
+
+    def _await_end(self, place: Place) -> None:
+        # A supervisor that is stopping its desktop must not be taken for the one that is to run it.
+        until = time.monotonic() + _STOP_SECONDS
+        while place.is_supervised():
+            if time.monotonic() > until:
+                raise CloudError("This desktop is still stopping.", place.external_id)
+            time.sleep(0.02)
 
     def _tell(self, place: Place, number: signal.Signals) -> None:
         local_processes.send(local_processes.supervisors(place.external_id), number)
