@@ -7,9 +7,7 @@ So neither the broker's end nor the supervisor's loses or leaks anything: what i
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,12 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import portico
-from portico.clouds import local_account, local_processes
+from portico.clouds import local_account, local_power, local_processes
 from portico.clouds.local_desktop import IMAGES, Desktop, Place, clear_display
 from portico.clouds.local_ground import MOST_DESKTOPS, Ground, account_of
 from portico.clouds.local_parts import PATH
-from portico.clouds.local_processes import CENTER_MARKER, SUPERVISOR_MARKER, Process
 from portico.domain.model import Power, PowerAction
 from portico.errors import CloudError, CloudNotFound, CloudRefused
 from portico.ports.cloud import (
@@ -64,7 +60,6 @@ _POWER = frozenset(
         PowerAction.RESUME,
     }
 )
-_START_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +153,7 @@ class Local:
                     self._ground.sweep()
                     self._ground.accept(place, spec)
                 if place.wanted() == "running" and not place.has("deleting"):
-                    self._supervise(place)
+                    local_power.supervise(place)
         return place.external_id
 
     def delete(self, external_id: str) -> None:
@@ -171,7 +166,7 @@ class Local:
             if place.directory.exists():
                 place.set("deleting")
             uid = local_account.user_id(account_of(external_id))
-            known = self._known(place)
+            known = local_power.known(place)
             local_processes.end(lambda: local_processes.supervisors(external_id), 0)
             if not local_processes.end(lambda: local_processes.members(external_id, uid, known), 0):
                 raise CloudError("Some processes of this desktop do not end.", external_id)
@@ -195,34 +190,7 @@ class Local:
         if action not in _POWER:
             raise CloudRefused("A local desktop cannot do this.", action)
         with self._guard(), self._ground.lock():
-            self._switch(place, desktop, action)
-
-    def _switch(self, place: Place, desktop: Desktop, action: PowerAction) -> None:
-        wanted = place.wanted()
-        if action is PowerAction.START and wanted == "stopped":
-            place.want("running")
-            self._supervise(place)
-        elif action in (PowerAction.STOP, PowerAction.SHUTDOWN):
-            place.want("stopped")
-            self._tell(place, signal.SIGTERM)
-            if not place.is_supervised():
-                local_processes.end(lambda: self._members(place, desktop), 0)
-        elif action in (PowerAction.REBOOT, PowerAction.RESET):
-            if wanted != "running":
-                raise CloudRefused(f"This desktop is {wanted}. Start or resume it first.", place.external_id)
-            self._supervise(place)
-            self._tell(place, signal.SIGUSR1 if action is PowerAction.REBOOT else signal.SIGUSR2)
-        elif action is PowerAction.SUSPEND and wanted != "suspended":
-            if wanted != "running":
-                raise CloudRefused("This desktop is stopped: there is nothing to suspend.", place.external_id)
-            place.want("suspended")
-            local_processes.send(self._members(place, desktop), signal.SIGSTOP)
-        elif action in (PowerAction.RESUME, PowerAction.START) and wanted == "suspended":
-            local_processes.send(self._members(place, desktop), signal.SIGCONT)
-            place.want("running")
-            self._supervise(place)
-        elif action is PowerAction.RESUME and wanted == "stopped":
-            raise CloudRefused("This desktop is stopped, not suspended. Start it.", place.external_id)
+            local_power.switch(place, desktop, action)
 
     def _machine(self, place: Place, open_ports: set[tuple[str, int]]) -> Machine | None:
         desktop = place.read()
@@ -255,40 +223,15 @@ class Local:
         wanted = place.wanted()
         if wanted == "running":
             if not place.is_supervised():  # killed, or the host was started anew
-                self._supervise(place)
+                local_power.supervise(place)
             ready = all((desktop.address, port) in open_ports for port in desktop.protocols.values())
             return Power.RUNNING if ready else Power.STARTING
-        alive = any(local_processes.is_alive(process) for process in (place.running().parts or {}).values())
+        alive = (wanted == "stopped" and place.is_supervised()) or any(
+            local_processes.is_alive(process) for process in (place.running().parts or {}).values()
+        )
         if wanted == "suspended":
             return Power.SUSPENDED if alive else Power.STOPPED
         return Power.STOPPING if alive else Power.STOPPED
-
-    def _supervise(self, place: Place) -> None:
-        if place.is_supervised():
-            return
-        environment = {
-            "PATH": PATH,
-            "PYTHONPATH": str(Path(portico.__file__).parent.parent),
-            SUPERVISOR_MARKER: place.external_id,
-            CENTER_MARKER: self._context.center_id,
-        }
-        argv = (sys.executable, "-m", "portico.clouds.local_supervisor", str(place.directory))
-        done = subprocess.run(
-            argv, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, timeout=_START_SECONDS, start_new_session=True, check=False,
-        )  # fmt: skip
-        if done.returncode and not place.has("deleting"):
-            raise CloudError("The supervisor of a desktop does not start.", done.stderr.decode("utf-8", "replace"))
-
-    def _tell(self, place: Place, number: signal.Signals) -> None:
-        local_processes.send(local_processes.supervisors(place.external_id), number)
-
-    def _members(self, place: Place, desktop: Desktop) -> set[Process]:
-        return local_processes.members(place.external_id, local_account.user_id(desktop.account), self._known(place))
-
-    def _known(self, place: Place) -> set[Process]:
-        running = place.running()
-        return {*running.members, *(running.parts or {}).values()}
 
     def _refuse(self, spec: MachineSpec) -> None:
         if spec.image_id not in IMAGES:

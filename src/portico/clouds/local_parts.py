@@ -3,6 +3,7 @@
 `furnish` writes what they read; `parts` says how each is started. The agent is the one that any desktop runs, packed as one file.
 """
 
+import grp
 import json
 import os
 import secrets
@@ -67,7 +68,11 @@ umask 077
 echo $$ > {run}/session.pid.new && mv {run}/session.pid.new {run}/session.pid
 cd {home} || exit 1
 xsetroot -solid '{background}' -cursor_name left_ptr
-exec openbox --sm-disable --startup "xterm -maximized -fa Monospace -fs 13 -bg {paper} -fg {ink} -bw 8 +sb -T Terminal"
+exec openbox --sm-disable --startup "/bin/sh {etc}/terminal"
+"""
+
+_TERMINAL = """\
+exec xterm -maximized -fa Monospace -fs 13 -bg '{paper}' -fg '{ink}' -b 8 +sb -T Terminal
 """
 
 
@@ -79,6 +84,7 @@ class Part:
     argv: tuple[str, ...]
     environment: Mapping[str, str]
     after: frozenset[tuple[str, int]] = frozenset()
+    groups: tuple[int, ...] = ()  # besides the account's own
 
 
 class NotFurnished(Exception):
@@ -127,7 +133,9 @@ def parts(desktop: Desktop, place: Place, user: str, interpreter: str) -> tuple[
             Part("session", ("/bin/sh", str(place.etc / "session")), base_x, frozenset({(desktop.address, VNC_PORT)})),
         ]
     sshd = shutil.which("sshd", path=PATH) or "/usr/sbin/sshd"  # it insists on an absolute path
-    found.append(Part("sshd", (sshd, "-D", "-e", "-f", str(place.etc / "sshd_config")), base))
+    found.append(
+        Part("sshd", (sshd, "-D", "-e", "-f", str(place.etc / "sshd_config")), base, groups=_terminal_groups())
+    )
     if desktop.user_data:
         agent = (interpreter, "-I", str(place.etc / "agent.pyz"), "--config", str(place.etc / "agent.json"))
         found.append(Part("agent", agent, base))
@@ -153,6 +161,20 @@ def find_interpreter(run_as: Mapping[str, object]) -> str:
     raise NotFurnished("There is no Python 3 that a desktop's account may run. Install python3.")
 
 
+def _terminal_groups() -> tuple[int, ...]:
+    # sshd gives terminals to the group tty, which it may without rights only as a member, or where devpts has done it already
+    # (gid=5). Containers and chroots often lack that option.
+    try:
+        wanted = grp.getgrnam("tty").gr_gid
+    except KeyError:
+        return ()
+    controller, terminal = os.openpty()
+    given = os.fstat(terminal).st_gid
+    os.close(controller)
+    os.close(terminal)
+    return () if given == wanted else (wanted,)
+
+
 def _x_server(desktop: Desktop, place: Place) -> tuple[str, ...]:
     return (
         "Xtigervnc", f":{desktop.display}", "-interface", desktop.address, "-rfbport", str(VNC_PORT),
@@ -169,8 +191,9 @@ def _write_files(desktop: Desktop, place: Place, user: str, ids: Ids | None) -> 
     _write(etc / "sshd_config", _SSHD.format(
         address=desktop.address, port=SSH_PORT, etc=etc, run=run, user=user, environment=marks))  # fmt: skip
     _write(etc / "tmux.conf", _TMUX)
-    _write(etc / "session", _SESSION.format(
-        run=shlex.quote(str(run)), home=shlex.quote(str(place.home)), background=_BACKGROUND, paper=_PAPER, ink=_INK))  # fmt: skip
+    quoted = {"run": shlex.quote(str(run)), "etc": shlex.quote(str(etc)), "home": shlex.quote(str(place.home))}
+    _write(etc / "session", _SESSION.format(background=_BACKGROUND, **quoted))
+    _write(etc / "terminal", _TERMINAL.format(paper=_PAPER, ink=_INK))
     _secret(etc / "Xauthority", _x_authority(desktop.display), ids)
     if desktop.user_data:
         _secret(etc / "agent.json", json.dumps(_agent_settings(desktop, place, user), indent=1).encode(), ids)

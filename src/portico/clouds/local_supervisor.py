@@ -143,7 +143,7 @@ class Supervisor:
             try:
                 child = subprocess.Popen(
                     part.argv, env=dict(part.environment), cwd=self._place.home, stdin=subprocess.DEVNULL,
-                    stdout=output, stderr=output, start_new_session=True, umask=0o077, **self._run_as(),
+                    stdout=output, stderr=output, start_new_session=True, umask=0o077, **self._run_as(part.groups),
                 )  # fmt: skip
             except OSError as problem:
                 log.error("part not started", extra={"part": part.name, "problem": str(problem)})
@@ -153,8 +153,8 @@ class Supervisor:
         if process:
             self._parts[part.name] = process
 
-    def _run_as(self) -> dict[str, Any]:
-        return {"user": self._ids.uid, "group": self._ids.gid, "extra_groups": []} if self._ids else {}
+    def _run_as(self, groups: tuple[int, ...] = ()) -> dict[str, Any]:
+        return {"user": self._ids.uid, "group": self._ids.gid, "extra_groups": list(groups)} if self._ids else {}
 
     def _end_all(self, grace_seconds: float) -> None:
         known = {*self._members, *self._parts.values()}
