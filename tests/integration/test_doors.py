@@ -1,5 +1,6 @@
 """The doors of agents and gateways, as wire/ describes them, on a real server where time matters."""
 
+import json
 import socket
 import threading
 import time
@@ -132,7 +133,8 @@ def test_without_its_credential_nobody_gets_in(api: Api, path: str, value: str) 
     ],
 )  # fmt: skip
 def test_a_malformed_report_is_refused_by_the_name_of_its_member(api: Api, change: dict[str, Any], field: str) -> None:
-    answer = api.client.post("/agent/v1/report", json=REPORT | change, headers=enrolled(api))
+    headers = enrolled(api) | {"Content-Type": "application/json"}
+    answer = api.client.post("/agent/v1/report", content=json.dumps(REPORT | change), headers=headers)
     assert answer.status_code == 400, answer.text
     assert field in fields_of(answer)
 
