@@ -3,14 +3,13 @@
 from typing import Any
 from urllib.parse import quote
 
+from portico.domain.connect import NATIVE
 from portico.ports.display import LaunchContext
-
-NATIVE_CLIENTS = frozenset({"connect", "pcoip"})
 
 
 def in_browser(context: LaunchContext) -> bool:
     """Tell whether the client of the context shows its sessions in a browser."""
-    return context.client.kind not in NATIVE_CLIENTS
+    return context.client.kind not in NATIVE
 
 
 def viewer(context: LaunchContext) -> dict[str, Any]:

@@ -105,7 +105,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind("hand_over", None, "assignment:{assignment_id}", 40, payload=OfAssignment),
             Kind("pool_members", None, "pool:{pool_id}", 5, payload=OfPool),
             Kind("agents_lost", 60, "agents_lost", 3),
-            Kind("leaks", 3600, "leaks", 3, lease_seconds=300),
             Kind("purge", 86400, "purge", 3, lease_seconds=300),
         )
     }

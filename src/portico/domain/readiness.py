@@ -25,13 +25,23 @@ class Readiness:
     needs_start: bool = False
 
 
+READY = Readiness()
+
+# What each power state says. A center that knows nothing of power (`unknown`) is believed to have its machines running.
+POWER: Mapping[Power, Readiness] = {
+    Power.ERROR: Readiness(Reason("desktop.error"), stuck=True),
+    Power.STOPPED: Readiness(Reason("desktop.stopped"), needs_start=True),
+    Power.SUSPENDED: Readiness(Reason("desktop.suspended"), needs_start=True),
+    Power.PAUSED: Readiness(Reason("desktop.paused"), needs_start=True),
+    Power.SHELVED: Readiness(Reason("desktop.shelved"), needs_start=True),
+    Power.STARTING: Readiness(Reason("desktop.starting")),
+    Power.STOPPING: Readiness(Reason("desktop.stopping")),
+}
+
+
 def readiness(desktop: Desktop, now: datetime) -> Readiness:
     """Return the first thing that keeps the desktop from being used, from the gravest to the slightest."""
-    for look in (_existence, _making, _power, _reach):
-        found = look(desktop, now)
-        if found.reason is not None:
-            return found
-    return Readiness()
+    return _existence(desktop) or _making(desktop, now) or POWER.get(desktop.power) or _reach(desktop) or READY
 
 
 def wake_action(power: Power) -> PowerAction | None:
@@ -44,51 +54,29 @@ def is_gone(desktop: Desktop) -> bool:
     return desktop.stage is Stage.GONE or desktop.status is Status.DELETED
 
 
-def _existence(desktop: Desktop, now: datetime) -> Readiness:
-    reason = None
+def _existence(desktop: Desktop) -> Readiness | None:
     if is_gone(desktop):
-        reason = Reason("desktop.deleted")
-    elif desktop.stage is Stage.DELETING:
-        reason = Reason("desktop.deleting")
-    elif desktop.stage is Stage.QUARANTINED:
-        reason = Reason("desktop.quarantined")
-    elif desktop.stage is Stage.FAILED:
-        reason = Reason("desktop.failed", {"detail": desktop.stage_reason})
-    elif desktop.maintenance:
-        reason = Reason("desktop.maintenance")
-    return Readiness(reason, stuck=True)
+        return Readiness(Reason("desktop.deleted"), stuck=True)
+    if desktop.stage is Stage.DELETING:
+        return Readiness(Reason("desktop.deleting"), stuck=True)
+    if desktop.stage is Stage.QUARANTINED:
+        return Readiness(Reason("desktop.quarantined"), stuck=True)
+    if desktop.stage is Stage.FAILED:
+        return Readiness(Reason("desktop.failed", {"detail": desktop.stage_reason}), stuck=True)
+    if desktop.maintenance:
+        return Readiness(Reason("desktop.maintenance"), stuck=True)
+    return None
 
 
-def _making(desktop: Desktop, now: datetime) -> Readiness:
+def _making(desktop: Desktop, now: datetime) -> Readiness | None:
     if desktop.stage not in IN_FLIGHT:
-        return Readiness()
+        return None
     if desktop.deadline_at is not None and desktop.deadline_at < now:
         return Readiness(Reason("desktop.late"))
     return Readiness(Reason("desktop.preparing" if desktop.stage is Stage.PREPARING else "desktop.building"))
 
 
-def _power(desktop: Desktop, now: datetime) -> Readiness:
-    """Judge the power; a center that knows nothing of power (`unknown`) is believed to have its machines running."""
-    match desktop.power:
-        case Power.ERROR:
-            return Readiness(Reason("desktop.error"), stuck=True)
-        case Power.STOPPED:
-            return Readiness(Reason("desktop.stopped"), needs_start=True)
-        case Power.SUSPENDED:
-            return Readiness(Reason("desktop.suspended"), needs_start=True)
-        case Power.PAUSED:
-            return Readiness(Reason("desktop.paused"), needs_start=True)
-        case Power.SHELVED:
-            return Readiness(Reason("desktop.shelved"), needs_start=True)
-        case Power.STARTING:
-            return Readiness(Reason("desktop.starting"))
-        case Power.STOPPING:
-            return Readiness(Reason("desktop.stopping"))
-        case Power.RUNNING | Power.UNKNOWN:
-            return Readiness()
-
-
-def _reach(desktop: Desktop, now: datetime) -> Readiness:
+def _reach(desktop: Desktop) -> Readiness | None:
     if desktop.agent is AgentState.UNREACHABLE:
         return Readiness(Reason("desktop.agent_unreachable"))
     if desktop.agent is AgentState.WAITING:
@@ -97,4 +85,4 @@ def _reach(desktop: Desktop, now: datetime) -> Readiness:
         return Readiness(Reason("desktop.no_address"))
     if not desktop.protocols:
         return Readiness(Reason("desktop.no_protocol"))
-    return Readiness()
+    return None

@@ -64,7 +64,8 @@ SESSION: Mapping[Event, SessionState] = {
 
 # A desktop in the making: which stage may follow which.
 STAGE: Mapping[Stage, frozenset[Stage]] = {
-    Stage.INTENT: frozenset({Stage.CREATING, Stage.FAILED, Stage.DELETING, Stage.GONE}),
+    # From INTENT straight to BUILDING: inventory met the machine before the answer to its create was recorded.
+    Stage.INTENT: frozenset({Stage.CREATING, Stage.BUILDING, Stage.FAILED, Stage.DELETING, Stage.GONE}),
     Stage.CREATING: frozenset({Stage.INTENT, Stage.BUILDING, Stage.FAILED, Stage.DELETING, Stage.GONE}),
     Stage.BUILDING: frozenset({Stage.PREPARING, Stage.READY, Stage.FAILED, Stage.DELETING, Stage.GONE}),
     Stage.PREPARING: frozenset({Stage.READY, Stage.FAILED, Stage.DELETING, Stage.GONE}),

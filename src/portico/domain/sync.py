@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from portico.domain.model import Desktop, Power, Reason, Stage, Status
+from portico.domain.states import IN_FLIGHT
 
 PASSES_BEFORE_RETRY = (
     2  # complete passes, begun after the deadline, that must not see a machine before it is made again
@@ -148,7 +149,7 @@ def _meet(desktop: Desktop, seen: Seen, ours: bool, now: datetime) -> list[Actio
         actions.append(Adopt(desktop.id, seen))
     elif changes := _changes(desktop, seen):
         actions.append(Update(desktop.id, changes))
-    failure = _failure(desktop, seen.error, now)
+    failure = _failure(desktop, seen, now)
     return [*actions, Fail(desktop.id, failure)] if failure else actions
 
 
@@ -161,7 +162,7 @@ def _miss(desktop: Desktop, complete: bool, now: datetime, passes: int) -> list[
         return [Retry(desktop.id)] if complete and overdue and passes >= PASSES_BEFORE_RETRY else []
     if complete:
         return [MarkGone(desktop.id, _end(desktop))]
-    failure = _failure(desktop, "", now)
+    failure = _failure(desktop, None, now)
     return [Fail(desktop.id, failure)] if failure else []
 
 
@@ -181,17 +182,17 @@ def _returned(desktop: Desktop, seen: Seen, ours: bool) -> Action:
     return Quarantine(seen, Reason("machine.returned", {"machine": seen.name}))
 
 
-def _failure(desktop: Desktop, error: str, now: datetime) -> Reason | None:
+def _failure(desktop: Desktop, seen: Seen | None, now: datetime) -> Reason | None:
     """Return why a desktop in the making has failed, or None while there is hope."""
-    if desktop.stage not in (Stage.INTENT, Stage.CREATING, Stage.BUILDING, Stage.PREPARING):
-        return None
-    if error:
-        return Reason("build.error", {"detail": error})
+    if desktop.stage in IN_FLIGHT and seen is not None and seen.error:
+        return Reason("build.error", {"detail": seen.error})
     if desktop.deadline_at is None or desktop.deadline_at >= now:
         return None
     if desktop.stage is Stage.PREPARING:
         return Reason("build.never_answered")
-    return Reason("build.deadline") if desktop.stage is Stage.BUILDING else None
+    # A machine that was finished late, perhaps while no broker looked, still gets its chance to answer.
+    unfinished = desktop.stage is Stage.BUILDING and not (seen is not None and seen.ready)
+    return Reason("build.deadline") if unfinished else None
 
 
 def _changes(desktop: Desktop, seen: Seen) -> dict[str, object]:
@@ -206,9 +207,13 @@ def _changes(desktop: Desktop, seen: Seen) -> dict[str, object]:
         "os_family": seen.os_family or desktop.os_family,
         "protocols": dict(seen.protocols or desktop.protocols),
         "tags": {**desktop.tags, **seen.tags},  # beside them stand those that administrators set by hand
-        "stage": Stage.PREPARING if seen.ready and desktop.stage is Stage.BUILDING else desktop.stage,
+        "stage": Stage.PREPARING if _is_finished(desktop, seen) else desktop.stage,
     }
     return {name: value for name, value in now_is.items() if value != getattr(desktop, name)}
+
+
+def _is_finished(desktop: Desktop, seen: Seen) -> bool:
+    return desktop.stage is Stage.BUILDING and seen.ready and not seen.error
 
 
 def _end(desktop: Desktop) -> Reason:

@@ -96,19 +96,13 @@ def _refuse(broker: Broker, login_name: str, client: Client, row: Any, lockout: 
         else:
             users.note_name_failure(conn, login_name, **asdict(after))
         users.note_address_failure(conn, client.address, now)
-        events.add(
-            conn,
-            events.Entry(
-                now,
-                "login.refused",
-                row.tenant_id if row else None,
-                login_name,
-                "warning",
-                params={"address": client.address, "failed": after.failed},
-                reason=as_json(Reason("login.disabled") if row is not None and row.disabled else reason),
-                user_id=row.id if row else None,
-            ),  # fmt: skip
-        )
+        known = Reason("login.disabled") if row is not None and row.disabled else reason
+        entry = events.Entry(
+            now, "login.refused", row.tenant_id if row else None, login_name, "warning",
+            params={"address": client.address, "failed": after.failed}, reason=as_json(known),
+            user_id=row.id if row else None,
+        )  # fmt: skip
+        events.add(conn, entry)
     seconds = locked_for(after, now)
     return (
         Refused(Reason("login.locked", {"seconds": seconds, "minutes": -(-seconds // 60)}), seconds)

@@ -1,6 +1,7 @@
 """What a person sees first: the desktops on offer, in three statements whatever the size of the fleet."""
 
-from portico.domain.offers import OfferList, PoolFacts, offers as decide
+from portico.domain.offers import OfferList, PoolFacts
+from portico.domain.offers import offers as decide
 from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.store import assignments, desktops, pools

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from portico.store.scope import Scope, within
 from portico.store.tables import jobs
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
@@ -61,6 +62,22 @@ def _values(job: NewJob, now: datetime) -> dict[str, Any]:
         "reason": job.reason,
         "created_at": now,
     }
+
+
+def get(conn: Connection, scope: Scope, job_id: str) -> Row[Any] | None:
+    """Return a job's row."""
+    return conn.execute(select(jobs).where(within(scope, jobs), jobs.c.id == job_id)).first()
+
+
+def live_keys(conn: Connection) -> set[str]:
+    """Return the waiting keys of all jobs that wait or run."""
+    return set(conn.scalars(select(jobs.c.waiting_key).where(jobs.c.state.in_((QUEUED, RUNNING)))))
+
+
+def count_by_state(conn: Connection, scope: Scope) -> dict[str, int]:
+    """Return how many jobs are in each state."""
+    query = select(jobs.c.state, func.count()).where(within(scope, jobs)).group_by(jobs.c.state)
+    return {state: number for state, number in conn.execute(query)}
 
 
 def due(conn: Connection, now: datetime, kinds: Collection[str], limit: int) -> list[Row[Any]]:

@@ -20,6 +20,7 @@ from portico.domain.model import (
     Status,
 )
 from portico.domain.offers import OfferList, PoolFacts, may_offer, offers, rank
+from portico.domain.sentences import COUNTED
 
 pytestmark = pytest.mark.capability("S029", "S047")
 
@@ -293,3 +294,9 @@ def test_a_user_never_gets_more_of_a_pool_than_its_quantity(
         )
         total = sum(offer.pool_assignment_id == pool.assignment.id for offer in found)
         assert total <= max(held, pool.assignment.quantity)
+
+
+@given(desktops(), st.booleans(), st.booleans())
+def test_whatever_keeps_a_desktop_back_can_be_counted(some: Desktop, start: bool, without_agent: bool) -> None:
+    reason = may_offer(some, line(start_if_stopped=start, offer_without_agent=without_agent), NOW)
+    assert reason is None or reason.code in COUNTED

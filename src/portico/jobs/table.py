@@ -1,0 +1,57 @@
+"""Binds each kind of domain.jobs to its function. A function returns None when done, or seconds after which to run again."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from portico.domain.jobs import KINDS
+from portico.errors import PorticoError
+from portico.services import agents, housekeeping, inventory, membership, power, provision, release
+from portico.services.broker import Broker
+from portico.services.claims import Claim
+
+Handler = Callable[[Broker, Any, Claim], float | None]
+
+
+def _scan(broker: Broker, payload: Any, claim: Claim) -> float | None:
+    """Take a center's inventory. A center that is away is a state of the center, not a failed job."""
+    try:
+        passed = inventory.scan(broker, payload.center_id, full=payload.full)
+    except PorticoError as problem:
+        return getattr(problem, "retry_after", 30.0) + 25.0
+    return float(passed.next_seconds) if passed else None
+
+
+def _nothing_more(function: Callable[..., Any]) -> Handler:
+    def run(broker: Broker, payload: Any, claim: Claim) -> None:
+        function(broker, *_arguments(payload))
+
+    return run
+
+
+def _arguments(payload: Any) -> list[Any]:
+    return [getattr(payload, name) for name in type(payload).__dataclass_fields__]
+
+
+def _with_claim(function: Callable[[Broker, str, Claim], float | None]) -> Handler:
+    def run(broker: Broker, payload: Any, claim: Claim) -> float | None:
+        return function(broker, _arguments(payload)[0], claim)
+
+    return run
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "center_scan": _scan,
+    "pool_stats": _nothing_more(housekeeping.pool_stats),
+    "pool_history_stats": _nothing_more(housekeeping.pool_history),
+    "pool_refill": _nothing_more(provision.refill),
+    "pool_members": _nothing_more(membership.rewrite),
+    "desktop_build": _with_claim(provision.build),
+    "desktop_delete": _with_claim(provision.delete),
+    "desktop_power": power.carry_out,
+    "assignment_timer": release.fire,
+    "hand_over": _with_claim(release.carry_out),
+    "agents_lost": _nothing_more(agents.note_lost),
+    "purge": _nothing_more(housekeeping.purge),
+}
+
+assert set(HANDLERS) == set(KINDS), set(HANDLERS) ^ set(KINDS)

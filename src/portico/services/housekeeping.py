@@ -1,0 +1,72 @@
+"""Keeping house: counts and history of pools, purging what is old, health."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from portico.domain import pools as pool_rules
+from portico.services import provision
+from portico.services.broker import Broker
+from portico.store import desktops, fleet, jobs, outbox, pools, purging, users
+from portico.store.scope import System
+
+LOG_DAYS = 30
+_SCOPE = System("housekeeping")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether this broker can serve, and each part that it depends on in a word."""
+
+    ok: bool
+    parts: Mapping[str, str]
+
+
+def pool_stats(broker: Broker, pool_id: str) -> None:
+    """Refresh a pool's counts and start building what it lacks."""
+    provision.refill(broker, pool_id)
+
+
+def pool_history(broker: Broker, pool_id: str) -> None:
+    """Append a pool's counts to its history, and see to its limits."""
+    now = broker.now()
+    with broker.db.read() as conn:
+        counts = pool_rules.counts(desktops.list_of_pool(conn, pool_id))
+    with broker.db.write() as conn:
+        pools.add_history(conn, pool_id, now, asdict(counts))
+    provision.refill(broker, pool_id)
+
+
+def purge(broker: Broker) -> dict[str, int]:
+    """Remove what is older than the log retention and referenced by nothing; returns how much of each."""
+    now = broker.now()
+    before = now - timedelta(days=LOG_DAYS)
+    with broker.db.write() as conn:
+        removed = purging.purge(conn, before, now)
+        removed["jobs"] = jobs.purge(conn, now - timedelta(days=7))
+        removed["messages"] = outbox.purge(conn, now)
+        removed["attempts"] = users.purge_attempts(conn, now - timedelta(days=2))
+    return removed
+
+
+def beat(broker: Broker) -> None:
+    """Give a sign of life."""
+    with broker.db.write() as conn:
+        fleet.beat(conn, broker.id, broker.now())
+
+
+def health(broker: Broker) -> Health:
+    """Look whether this broker can serve people now."""
+    parts = {}
+    try:
+        with broker.db.read() as conn:
+            conn.execute(text("SELECT 1"))
+            parts["database"] = "ok"
+            alive = fleet.list_live_gateways(conn, broker.now() - timedelta(seconds=30))
+            parts["gateways"] = "ok" if alive else "none in service"
+    except SQLAlchemyError as problem:
+        parts["database"] = f"does not answer ({type(problem).__name__})"
+    return Health(parts["database"] == "ok", parts)

@@ -1,0 +1,134 @@
+"""The overview: four numbers that matter, and what needs attention, as sentences with a place to go."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from portico.domain.access import Actor
+from portico.domain.model import Pool, PoolCounts, Reason
+from portico.errors import NotFound
+from portico.services.broker import Broker
+from portico.services.guards import require
+from portico.store import jobs, pools, summaries
+from portico.store.scope import Tenant
+
+ALIVE_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Something that an administrator should look at; `link` is the console's path."""
+
+    level: str  # warning | error
+    reason: Reason
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A broker or gateway as the overview shows it."""
+
+    id: str
+    name: str
+    version: str
+    alive: bool
+    seen_at: datetime | None
+    draining: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How the fleet is doing now."""
+
+    in_use: int
+    ready: int
+    building: int
+    failing: int
+    attention: tuple[Attention, ...]
+    pools: tuple[tuple[Pool, PoolCounts], ...]
+    logins_today: Mapping[str, int]
+    connections: int
+    jobs: Mapping[str, int]
+    brokers: tuple[Node, ...]
+    gateways: tuple[Node, ...]
+
+
+def overview(broker: Broker, actor: Actor) -> Overview:
+    """Return the overview of the actor's tenant: a fixed number of statements."""
+    require(actor, "desktops")
+    now, scope = broker.now(), Tenant(actor.tenant_id)
+    snapshot = broker.snapshots.get()
+    mine = [pool for pool in snapshot.pools.values() if pool.tenant_id == actor.tenant_id]
+    with broker.db.read() as conn:
+        use = summaries.desktops_by_use(conn, scope)
+        logins = summaries.logins_since(conn, scope, now - timedelta(days=1))
+        counts = pools.get_counts(conn, [pool.id for pool in mine])
+        brokers = tuple(_node(row, row.hostname, now) for row in summaries.list_brokers(conn))
+        gateways = tuple(_node(row, row.name, now) for row in summaries.list_gateways(conn))
+        attention = tuple(_attention(conn, scope, gateways))
+        states = jobs.count_by_state(conn, scope)
+        carried = summaries.open_connections(conn, scope)
+    return Overview(
+        in_use=use.get("in_use", 0),
+        ready=use.get("ready", 0),
+        building=use.get("building", 0),
+        failing=use.get("failing", 0),
+        attention=attention,
+        pools=tuple((pool, counts[pool.id]) for pool in sorted(mine, key=lambda pool: pool.name.casefold())),
+        logins_today={"ok": logins.get("login.ok", 0), "refused": logins.get("login.refused", 0)},
+        connections=carried,
+        jobs=states,
+        brokers=tuple(node for node in brokers if node.alive),
+        gateways=gateways,
+    )
+
+
+def _node(row: Any, name: str, now: datetime) -> Node:
+    seen = row.heartbeat_at
+    alive = seen is not None and now - seen <= timedelta(seconds=ALIVE_SECONDS)
+    return Node(row.id, name, row.version, alive, seen, row.draining)
+
+
+def _attention(conn: Any, scope: Tenant, gateways: tuple[Node, ...]) -> list[Attention]:
+    found = []
+    for row in summaries.offline_centers(conn, scope):
+        reason = Reason("center.offline", {"center": row.name, "detail": row.status_reason})
+        found.append(Attention("error", reason, f"/admin/centers/{row.id}"))
+    for row in summaries.stopped_pools(conn, scope):
+        reason = Reason(row.stopped_reason, {"pool": row.name, "failures": row.failures_in_row})
+        found.append(Attention("warning", reason, f"/admin/pools/{row.id}"))
+    for row in summaries.quarantined(conn, scope):
+        found.append(
+            Attention(
+                "warning", Reason("desktop.quarantined_named", {"desktop": row.name}), f"/admin/desktops/{row.id}"
+            )
+        )
+    if gateways and not any(node.alive for node in gateways):
+        found.append(Attention("error", Reason("gateway.none_alive"), "/admin/gateways"))
+    if not gateways:
+        found.append(Attention("warning", Reason("gateway.none"), "/admin/gateways"))
+    return found
+
+
+def pool_counts(broker: Broker, actor: Actor, pool_id: str) -> PoolCounts:
+    """Return a pool's counts of the last refresh (at most one cadence old)."""
+    require(actor, "pools")
+    _pool(broker, actor, pool_id)
+    with broker.db.read() as conn:
+        return pools.get_counts(conn, [pool_id]).get(pool_id, PoolCounts())
+
+
+def pool_history(broker: Broker, actor: Actor, pool_id: str, hours: int) -> list[tuple[datetime, PoolCounts]]:
+    """Return a pool's counts over the last hours, oldest first."""
+    require(actor, "pools")
+    _pool(broker, actor, pool_id)
+    with broker.db.read() as conn:
+        rows = summaries.history(conn, pool_id, broker.now() - timedelta(hours=hours))
+    return [(row.at, PoolCounts(**row.counts)) for row in rows]
+
+
+def _pool(broker: Broker, actor: Actor, pool_id: str) -> None:
+    with broker.db.read() as conn:
+        if pools.get(conn, Tenant(actor.tenant_id), pool_id) is None:
+            raise NotFound("There is no such pool.")

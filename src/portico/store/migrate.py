@@ -1,0 +1,39 @@
+"""Bringing a database to this version's schema: Alembic's migrations, additive first (pre_), destructive later (post_)."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from portico.store.engine import Database
+
+HERE = Path(__file__).parent / "migrations"
+
+
+def _config(db: Database) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(HERE))
+    config.attributes["engine"] = db.engine
+    return config
+
+
+def upgrade(db: Database) -> None:
+    """Apply the migrations that are missing."""
+    command.upgrade(_config(db), "head")
+
+
+def pending(db: Database) -> list[str]:
+    """Return the ids of the migrations that are missing, oldest first."""
+    script = ScriptDirectory.from_config(_config(db))
+    with db.engine.connect() as conn:
+        current = MigrationContext.configure(conn).get_current_revision()
+    return [step.revision for step in reversed(list(script.iterate_revisions("head", current or "base")))]
+
+
+def write_next(db: Database, message: str) -> None:
+    """Write the migration from the database's schema to that of store.tables, to be read and edited before it is used."""
+    command.revision(
+        _config(db), message=message, autogenerate=True, rev_id=f"{len(list(HERE.glob('versions/0*.py'))) + 1:04d}"
+    )

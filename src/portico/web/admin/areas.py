@@ -1,0 +1,267 @@
+"""The areas of the console: what each is called, which columns its list has and how its form is laid out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from portico.web.rendering import N_
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a list. `kind`: text, name, state, number, time, mono, flag or reason; `axis` tells which words a state has."""
+
+    name: str
+    label: str
+    kind: str = "text"
+    axis: str = ""
+    sorts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a form that folds. Fields are named by their path in the item."""
+
+    title: str
+    fields: tuple[str, ...]
+    help: str = ""
+    is_open: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """One noun of the console. `access` is the area of the role that opens it."""
+
+    noun: str
+    title: str
+    one: str
+    icon: str
+    access: str
+    about: str
+    columns: tuple[Column, ...]
+    sections: tuple[Section, ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()  # (query, label)
+    create: str = ""  # the button's words; empty: nobody makes one by hand
+    deletes: bool = False
+    bulk: bool = False
+    history: str = ""  # the filter of events that finds what happened to one
+    topics: str = ""
+    sort: str = "name"
+    group: tuple[str, ...] = field(default=())  # nouns that share a place in the navigation
+
+
+def _name(label: str = N_("Name"), name: str = "name") -> Column:
+    return Column(name, label, "name")
+
+
+PLANS = ("protocol-plans", "power-plans", "release-plans")
+
+_AREAS = (
+    Area(
+        "desktops", N_("Desktops"), N_("desktop"), "monitor", "desktops",
+        N_("Machines that people work on. They come from your centers: found by inventory, or built for a pool."),
+        (
+            _name(),
+            Column("state", N_("State"), "state", "desktop", sorts=False),
+            Column("power", N_("Power"), "state", "power"),
+            Column("agent", N_("Agent"), "state", "agent"),
+            Column("user", N_("Assigned to"), sorts=False),
+            Column("pools", N_("Pools"), sorts=False),
+            Column("center", N_("Center"), sorts=False),
+            Column("address", N_("Address"), "mono"),
+        ),
+        (
+            Section(N_("Desktop"), ("display_name", "status", "maintenance", "notes")),
+            Section(N_("More"), ("max_sessions", "deletable", "tags"), is_open=False),
+        ),
+        (
+            ("status:available", N_("Available")), ("session:logged_on", N_("In use")), ("stage:building", N_("Building")),
+            ("stage:failed", N_("Failed")), ("power:stopped", N_("Stopped")), ("maintenance:true", N_("Maintenance")),
+        ),
+        deletes=True, bulk=True, history="desktop", topics="desktops assignments",
+    ),
+    Area(
+        "pools", N_("Pools"), N_("pool"), "boxes", "pools",
+        N_("A pool is a set of desktops, found by a rule or built when they run low. Policies offer desktops from pools."),
+        (
+            _name(),
+            Column("state", N_("Provisioning"), "state", "pool", sorts=False),
+            Column("counts.total", N_("Total"), "number", sorts=False),
+            Column("counts.assigned", N_("Assigned"), "number", sorts=False),
+            Column("counts.available", N_("Available"), "number", sorts=False),
+            Column("counts.building", N_("Building"), "number", sorts=False),
+            Column("updated_at", N_("Changed"), "time"),
+        ),
+        (
+            Section(N_("Pool"), ("name", "notes", "parent_id")),
+            Section(
+                N_("Which desktops belong to it"), ("rule.centers", "rule.join", "rule.rules"),
+                N_("All desktops that match. Those that are built for the pool must match as well."), False,
+            ),
+            Section(
+                N_("Provisioning"),
+                (
+                    "provisioning.limits.enabled", "provisioning.limits.start_below", "provisioning.limits.stop_at",
+                    "provisioning.center_id", "provisioning.image", "provisioning.flavor", "provisioning.network",
+                    "provisioning.name_template", "provisioning.deletable",
+                ),
+                N_("Portico builds desktops so that some are always free."),
+            ),
+            Section(
+                N_("More about new desktops"),
+                (
+                    "provisioning.sequence_start", "provisioning.max_sessions", "provisioning.start_unavailable",
+                    "provisioning.user_data", "provisioning.options",
+                ),
+                is_open=False,
+            ),
+        ),
+        create=N_("Create pool"), deletes=True, history="pool", topics="pools desktops",
+    ),
+    Area(
+        "images", N_("Images"), N_("image"), "disc", "images",
+        N_("What new desktops are made from. Images appear here when a center is scanned."),
+        (
+            _name(), Column("center", N_("Center"), sorts=False), Column("os_family", N_("System")),
+            Column("min_disk_gib", N_("Disk, GiB"), "number"), Column("min_ram_mib", N_("Memory, MiB"), "number"),
+            Column("visibility", N_("Visibility")), Column("seen_at", N_("Seen"), "time"),
+        ),
+        topics="images",
+    ),
+    Area(
+        "centers", N_("Centers"), N_("center"), "cloud", "centers",
+        N_("A center is a cloud project, or another source of machines, that desktops come from."),
+        (
+            _name(), Column("status", N_("State"), "state", "center", sorts=False), Column("kind", N_("Kind")),
+            Column("scanned_at", N_("Scanned"), "time", sorts=False), Column("updated_at", N_("Changed"), "time"),
+        ),
+        (Section(N_("Center"), ("name", "notes")), Section(N_("How to reach it"), ("settings",))),
+        create=N_("Connect a center"), deletes=True, history="center", topics="centers images",
+    ),
+    Area(
+        "policies", N_("Policies"), N_("policy"), "shield", "policies",
+        N_("A policy says what a person is offered: how many desktops of which pools, and under which plans."),
+        (
+            _name(), Column("is_default", N_("Default"), "flag", sorts=False),
+            Column("pool_names", N_("Pools"), sorts=False), Column("max_desktops", N_("At most"), "number", sorts=False),
+            Column("updated_at", N_("Changed"), "time"),
+        ),
+        (
+            Section(N_("Policy"), ("name", "is_default", "max_desktops", "auto_open")),
+            Section(N_("Pools to offer from"), ("assignments",), N_("From top to bottom. What a person already has comes first.")),
+            Section(N_("Portal session"), ("session_idle_minutes", "session_hours"), is_open=False),
+        ),
+        create=N_("Create policy"), deletes=True, topics="policies",
+    ),
+    Area(
+        "protocol-plans", N_("Protocol plans"), N_("protocol plan"), "plug", "plans",
+        N_("A protocol plan says how people reach a desktop, and what a session may do."),
+        (_name(), Column("protocols", N_("Protocols"), sorts=False), Column("clipboard_in", N_("Clipboard in"), "flag", sorts=False),
+         Column("clipboard_out", N_("Clipboard out"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
+        (Section(N_("Protocol plan"), ("name", "protocols")), Section(N_("In the session"), ("clipboard_in", "clipboard_out", "view_only"))),
+        create=N_("Create protocol plan"), deletes=True, group=PLANS, topics="plans",
+    ),
+    Area(
+        "power-plans", N_("Power plans"), N_("power plan"), "power", "plans",
+        N_("A power plan says what happens to a desktop's power after a disconnect, a log-out or a release."),
+        (_name(), Column("on_disconnect", N_("After disconnect"), sorts=False), Column("on_log_out", N_("After log-out"), sorts=False),
+         Column("on_release", N_("After release"), sorts=False), Column("updated_at", N_("Changed"), "time")),
+        (Section(N_("Power plan"), ("name",)),
+         Section(N_("After a disconnect"), ("on_disconnect", "on_disconnect_minutes")),
+         Section(N_("After a log-out"), ("on_log_out", "on_log_out_minutes")),
+         Section(N_("After a release"), ("on_release", "on_release_minutes"))),
+        create=N_("Create power plan"), deletes=True, group=PLANS, topics="plans",
+    ),
+    Area(
+        "release-plans", N_("Release plans"), N_("release plan"), "undo-2", "plans",
+        N_("A release plan says when a desktop is taken back, and whether it is deleted then."),
+        (_name(), Column("release_after_log_out_minutes", N_("After log-out, minutes"), "number", sorts=False),
+         Column("release_after_disconnect_minutes", N_("After disconnect, minutes"), "number", sorts=False),
+         Column("delete_after_release", N_("Deletes"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
+        (Section(N_("Release plan"), ("name",)),
+         Section(N_("When it is taken back"), (
+             "release_after_log_out_minutes", "log_out_after_disconnect_minutes", "release_after_disconnect_minutes",
+             "release_if_never_connected_minutes", "release_after_minutes")),
+         Section(N_("What happens then"), ("delete_after_release",))),
+        create=N_("Create release plan"), deletes=True, group=PLANS, topics="plans",
+    ),
+    Area(
+        "users", N_("Users"), N_("user"), "users", "users",
+        N_("People who may log in. Their role says what they may do, their policy what they are offered."),
+        (_name(N_("User name"), "login_name"), Column("state", N_("State"), "state", "user", sorts=False),
+         Column("display_name", N_("Full name")), Column("role", N_("Role"), sorts=False), Column("policy", N_("Policy"), sorts=False),
+         Column("last_login_at", N_("Last log-in"), "time")),
+        (Section(N_("Person"), ("login_name", "display_name", "email")),
+         Section(N_("What they may do"), ("role_id", "policy_id", "disabled")),
+         Section(N_("Password"), ("password", "must_change_password"))),
+        (("disabled:true", N_("Disabled")), ("disabled:false", N_("Active"))),
+        create=N_("Add user"), deletes=True, history="user", sort="login_name", topics="users",
+    ),
+    Area(
+        "roles", N_("Roles"), N_("role"), "id-card", "roles",
+        N_("A role says what its people may do in the portal, and how far they reach into this console."),
+        (_name(), Column("may_log_in", N_("Portal"), "flag", sorts=False), Column("may_release", N_("Give back"), "flag", sorts=False),
+         Column("may_power", N_("Restart"), "flag", sorts=False), Column("may_use_api", N_("API"), "flag", sorts=False),
+         Column("builtin", N_("Built in"), "flag", sorts=False)),
+        (Section(N_("Role"), ("name",)), Section(N_("In the portal"), ("may_log_in", "may_release", "may_power", "may_use_api")),
+         Section(N_("In the console"), ("areas",))),
+        create=N_("Create role"), deletes=True, topics="roles",
+    ),
+    Area(
+        "sessions", N_("Sessions"), N_("session"), "monitor-check", "sessions",
+        N_("Who is logged in to the portal, from where, and since when."),
+        (Column("user", N_("User"), "name", sorts=False), Column("kind", N_("Kind"), sorts=False), Column("client_address", N_("From"), "mono", sorts=False),
+         Column("created_at", N_("Since"), "time"), Column("seen_at", N_("Last seen"), "time", sorts=False),
+         Column("expires_at", N_("Ends at the latest"), "time", sorts=False)),
+        sort="-created_at", topics="sessions",
+    ),
+    Area(
+        "gateways", N_("Gateways"), N_("gateway"), "network", "gateways",
+        N_("A gateway carries the pictures and keystrokes between a person and a desktop."),
+        (_name(), Column("state", N_("State"), "state", "heartbeat", sorts=False), Column("group_name", N_("Group"), sorts=False),
+         Column("load.sessions", N_("Sessions"), "number", sorts=False), Column("version", N_("Version"), sorts=False),
+         Column("heartbeat_at", N_("Last seen"), "time", sorts=False)),
+        (Section(N_("Gateway"), ("name", "group_name", "draining")),),
+        deletes=True, topics="gateways",
+    ),
+    Area(
+        "brokers", N_("Brokers"), N_("broker"), "server", "brokers",
+        N_("The brokers of this deployment. All are equal; any of them takes any job."),
+        (_name(N_("Host"), "hostname"), Column("state", N_("State"), "state", "heartbeat", sorts=False), Column("version", N_("Version"), sorts=False),
+         Column("started_at", N_("Started"), "time", sorts=False), Column("heartbeat_at", N_("Last seen"), "time", sorts=False)),
+        sort="hostname", topics="brokers",
+    ),
+    Area(
+        "jobs", N_("Jobs"), N_("job"), "list-checks", "jobs",
+        N_("What Portico does in the background. A job that fails is tried again, later each time."),
+        (Column("kind", N_("Job"), "name", sorts=False), Column("state", N_("State"), "state", "job", sorts=False), Column("error", N_("Why"), "reason", sorts=False),
+         Column("attempts", N_("Tries"), "number", sorts=False), Column("run_at", N_("Due"), "time", sorts=False),
+         Column("created_at", N_("Created"), "time")),
+        filters=(("state:queued", N_("Waiting")), ("state:running", N_("Running")), ("state:failed", N_("Failed")), ("state:done", N_("Done"))),
+        sort="-created_at", topics="jobs",
+    ),
+    Area(
+        "events", N_("Events"), N_("event"), "activity", "events",
+        N_("Everything that happened, who did it and why. Nothing here can be changed."),
+        (Column("at", N_("Time"), "time", sorts=False), Column("level", N_("Level"), "state", "level", sorts=False),
+         Column("code", N_("Event"), "name", sorts=False), Column("actor", N_("By"), sorts=False), Column("params", N_("Details"), "params", sorts=False)),
+        filters=(("level:warning", N_("Warnings")), ("level:error", N_("Errors")), ("code:login", N_("Log-ins"))),
+        sort="-id", topics="desktops pools users sessions jobs centers",
+    ),
+    Area(
+        "settings", N_("Settings"), N_("setting"), "settings", "settings",
+        N_("What holds for the whole deployment. Each setting has a default that is good for most."),
+        (Column("title", N_("Setting"), "name", sorts=False), Column("value", N_("Value"), sorts=False), Column("updated_at", N_("Changed"), "time", sorts=False)),
+        (Section(N_("Setting"), ("value",)),),
+        topics="settings",
+    ),
+)  # fmt: skip
+AREAS: Mapping[str, Area] = {area.noun: area for area in _AREAS}
+
+# The navigation, by what one does; a noun that shares a place stands for its group.
+GROUPS = (
+    (N_("Fleet"), ("desktops", "pools", "images", "centers")),
+    (N_("Rules"), ("policies", "protocol-plans")),
+    (N_("People"), ("users", "roles")),
+    (N_("Running"), ("sessions", "gateways", "brokers", "jobs", "events", "settings")),
+)
+NAVIGATION_TITLES = {"protocol-plans": (N_("Plans"), "layers")}

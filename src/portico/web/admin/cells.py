@@ -1,0 +1,64 @@
+"""What stands in the cells of a list: references by name, the rest as the item has it. One query per noun that is named."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from portico.domain import access
+from portico.domain.access import Actor
+from portico.services import configure
+from portico.services.broker import Broker
+from portico.services.configure import Query
+from portico.web.admin.areas import AREAS, Area
+from portico.web.forms import Option, get
+
+ALL = 500
+# The column of a list → the reference behind it and the noun that names it.
+REFERENCES = {
+    "users": {"role": ("role_id", "roles"), "policy": ("policy_id", "policies")},
+    "images": {"center": ("center_id", "centers")},
+    "sessions": {"user": ("user_id", "users")},
+    "policies": {"pool_names": ("assignments", "pools")},
+}
+ALIVE_SECONDS = 30
+
+
+def options_of(broker: Broker, actor: Actor, noun: str) -> tuple[Option, ...]:
+    """Return the items of a noun as a menu, by name; nothing when the role does not reach it."""
+    if not access.may(actor, AREAS[noun].access):
+        return ()
+    items = configure.list_items(broker, actor, noun, Query(limit=ALL, sort=AREAS[noun].sort)).items
+    return tuple(Option(item["id"], title_of(noun, item)) for item in items)
+
+
+def with_names(broker: Broker, actor: Actor, area: Area, items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the items with the words of their list's columns added."""
+    references = REFERENCES.get(area.noun, {}) if items else {}
+    known = {noun: {one.value: one.label for one in options_of(broker, actor, noun)} for _, noun in references.values()}
+    rows = []
+    for item in items:
+        row = dict(item)
+        for column, (field, noun) in references.items():
+            ids = [line["pool_id"] for line in item.get(field) or ()] if field == "assignments" else [item.get(field)]
+            row[column] = ", ".join(dict.fromkeys(known[noun].get(id, "") for id in ids if id))
+        if area.noun == "desktops":
+            row["user"] = ", ".join(person["name"] for person in item.get("users") or ())
+            row["pools"] = ", ".join(pool["name"] for pool in item.get("pools") or ())
+            row["center"] = item.get("center_name", "")
+        rows.append(row)
+    return rows
+
+
+def cell(item: Mapping[str, Any], name: str) -> Any:
+    """Return what a column shows of an item; lists as words."""
+    if name == "state" and "state" not in item:
+        return item
+    value = get(item, name)
+    return ", ".join(str(part) for part in value) if isinstance(value, list | tuple) else value
+
+
+def title_of(noun: str, item: Mapping[str, Any]) -> str:
+    """Return what an item is called."""
+    for name in ("name", "login_name", "title", "hostname", "kind", "code", "id"):
+        if item.get(name):
+            return str(item[name])
+    return noun

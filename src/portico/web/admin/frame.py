@@ -1,0 +1,68 @@
+"""The frame of every console page: navigation by role, breadcrumbs with the tenant, and the note after an action."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from portico.domain import access
+from portico.errors import Denied, NotFound
+from portico.services.sessions import SignedIn
+from portico.web.admin.areas import AREAS, GROUPS, NAVIGATION_TITLES, Area
+from portico.web.rendering import N_, Page, page
+
+NOTES = {
+    "saved": N_("Saved."),
+    "created": N_("Created."),
+    "deleted": N_("Deleted."),
+    "restored": N_("It is back."),
+    "queued": N_("Asked for. It shows here as soon as it is done."),
+    "released": N_("The desktop is being taken back."),
+    "cancelled": N_("The job was cancelled."),
+    "retried": N_("The job runs again at once."),
+    "ended": N_("The session was ended."),
+    "unlocked": N_("The user can log in again."),
+    "scanning": N_("The center is being scanned. New machines and images show here in a moment."),
+}
+
+
+def area_of(me: SignedIn, noun: str, level: access.Level = access.Level.VIEW) -> Area:
+    """Return an area if the role reaches it. Raises NotFound, Denied."""
+    area = AREAS.get(noun)
+    if area is None:
+        raise NotFound(N_("The console has no such page."))
+    if not access.may(me.actor, area.access, level):
+        raise Denied(N_("Your role does not reach this area of the console."))
+    return area
+
+
+def console(
+    request: Request, what: Page | str, me: SignedIn, status: int = 200, *, area: Area | None = None, **context: Any
+) -> HTMLResponse:
+    """Render a page of the console inside its frame."""
+    frame: Mapping[str, Any] = {
+        "navigation": navigation(me),
+        "area": area,
+        "here": area.group[0] if area and area.group else area.noun if area else "",
+        "note": NOTES.get(request.query_params.get("done", ""), ""),
+        "undo": request.query_params.get("undo", "")[:100],
+        "counted": request.query_params.get("count", ""),
+        "can_edit": bool(area and access.may(me.actor, area.access, access.Level.EDIT)),
+        "areas": AREAS,
+    }
+    return page(request, what, me, status, **{**frame, **context})
+
+
+def navigation(me: SignedIn) -> list[tuple[str, list[tuple[str, str, str]]]]:
+    """Return the groups of the navigation with what this role may view: (noun, title, icon)."""
+    shown = []
+    for title, nouns in GROUPS:
+        entries = [
+            (noun, *NAVIGATION_TITLES.get(noun, (AREAS[noun].title, AREAS[noun].icon)))
+            for noun in nouns
+            if access.may(me.actor, AREAS[noun].access)
+        ]
+        if entries:
+            shown.append((title, entries))
+    return shown

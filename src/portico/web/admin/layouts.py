@@ -1,0 +1,148 @@
+"""Forms of the console: widgets from what a noun says of its fields, with menus that are read live."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from portico.domain import access
+from portico.domain.access import Actor
+from portico.errors import PorticoError
+from portico.services import centers, configure
+from portico.services.broker import Broker
+from portico.web.admin import cells
+from portico.web.admin.areas import AREAS, Area
+from portico.web.forms import Option, Widget
+from portico.web.rendering import N_
+
+# Fields that name items of another noun: path → noun.
+MENUS = {
+    "role_id": "roles", "policy_id": "policies", "parent_id": "pools", "rule.centers": "centers",
+    "provisioning.center_id": "centers", "assignments.pool_id": "pools",
+    "assignments.protocol_plan_id": "protocol-plans", "assignments.power_plan_id": "power-plans",
+    "assignments.release_plan_id": "release-plans",
+}  # fmt: skip
+CLOUD_MENUS = {"provisioning.image": "images", "provisioning.flavor": "flavors", "provisioning.network": "networks"}
+LINES = ("assignments", "rule.rules")
+ORDERS = {"protocols": ("vnc", "ssh", "rdp")}
+PROSE = ("notes", "provisioning.user_data")
+HIDDEN_IN_LINES = ("id",)
+WORDS = {
+    "none": N_("Nothing"), "shutdown": N_("Shut down"), "stop": N_("Cut the power"), "suspend": N_("Suspend"), "reboot": N_("Reboot"),
+    "and": N_("All conditions"), "or": N_("Any condition"), "available": N_("Available"), "unavailable": N_("Unavailable"),
+    "random": N_("Any"), "previously assigned": N_("The one used last"), "oldest first": N_("The oldest"),
+    "least recently offered": N_("The one that rested longest"), "running first": N_("A running one"),
+    "desktop": N_("Name of the desktop"), "pool": N_("Name of the pool"), "display name": N_("Display name"),
+    "eq": N_("is"), "ne": N_("is not"), "ct": N_("contains"), "nc": N_("does not contain"), "bw": N_("begins with"),
+    "ew": N_("ends with"), "gt": N_("is more than"), "lt": N_("is less than"), "ip": N_("is in network"), "np": N_("is not in network"),
+}  # fmt: skip
+ATTRIBUTES = ("name", "display_name", "address", "public_address", "os_family", "image", "center", "power", "tag")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A form: its widgets by name, in sections, and what could not be read from the cloud."""
+
+    widgets: Mapping[str, Widget]
+    sections: tuple[tuple[Any, tuple[Widget, ...]], ...]
+    cloud_problem: str = ""
+    cloud_read: bool = False
+
+
+def layout(broker: Broker, actor: Actor, area: Area, item: Mapping[str, Any]) -> Layout:
+    """Return the empty form of an area; `item` tells which center's menus and which kind's settings to read."""
+    infos = [info for info in configure.describe(area.noun).fields if not _in_line(info.name)]
+    widgets = {info.name: _widget(broker, actor, info) for info in infos if info.name not in ("kind",)}
+    problem, read = "", False
+    if area.noun == "pools":
+        widgets, problem, read = _with_cloud(broker, actor, widgets, item)
+    if area.noun == "centers":
+        widgets = _with_settings(broker, widgets, str(item.get("kind") or ""))
+    for name in LINES:
+        if name in widgets:
+            widgets[name] = replace(widgets[name], kind="lines", columns=_line(broker, actor, area.noun, name))
+    return Layout(widgets, _sections(area, widgets), problem, read)
+
+
+def _widget(broker: Broker, actor: Actor, info: Any, path: str = "") -> Widget:
+    name = info.name
+    made = Widget(name, info.title, info.type, info.help, info.unit, info.default, required=info.required)
+    if name in MENUS:
+        kind = "many" if info.type == "list" else "choice"
+        made = replace(made, kind=kind, options=cells.options_of(broker, actor, MENUS[name]))
+    elif name in ORDERS:
+        made = replace(made, kind="order", options=tuple(Option(value, value.upper()) for value in ORDERS[name]))
+    elif name == "areas":
+        made = replace(made, kind="areas", options=tuple(Option(area, area.capitalize()) for area in access.AREAS))
+    elif name == "rule.rules.attribute":
+        made = replace(made, kind="choice", options=tuple(Option(value, value.replace("_", " ")) for value in ATTRIBUTES))
+    elif info.choices:
+        made = replace(made, kind="choice", required=True, options=tuple(Option(value, WORDS.get(value, value)) for value in info.choices))
+    elif name in PROSE:
+        made = replace(made, kind="area")
+    elif info.type == "list":
+        made = replace(made, kind="many")
+    return made
+
+
+def _line(broker: Broker, actor: Actor, noun: str, name: str) -> tuple[Widget, ...]:
+    prefix = f"{name}."
+    found = []
+    for info in configure.describe(noun).fields:
+        if info.name.startswith(prefix) and info.name.removeprefix(prefix) not in HIDDEN_IN_LINES:
+            found.append(replace(_widget(broker, actor, info), name=info.name.removeprefix(prefix)))
+    return tuple(found)
+
+
+def _with_cloud(
+    broker: Broker, actor: Actor, widgets: dict[str, Widget], item: Mapping[str, Any]
+) -> tuple[dict[str, Widget], str, bool]:
+    """Fill the menus that only the cloud knows; without an answer they are fields to type into."""
+    center_id = (item.get("provisioning") or {}).get("center_id")
+    if not center_id:
+        return widgets, "", False
+    try:
+        choices = centers.choices(broker, actor, center_id)
+    except PorticoError as problem:
+        return widgets, problem.sentence, False
+    filled = dict(widgets)
+    for name, menu in CLOUD_MENUS.items():
+        options = tuple(Option(choice.value, choice.label, choice.note) for choice in getattr(choices, menu))
+        if options:
+            filled[name] = replace(widgets[name], kind="choice", options=options)
+    return filled, "", True
+
+
+def _with_settings(broker: Broker, widgets: dict[str, Widget], kind: str) -> dict[str, Widget]:
+    """Put the settings of a center's kind in the place of the one field that stands for them."""
+    found = {name: widget for name, widget in widgets.items() if name != "settings"}
+    for info in next((known.fields for known in centers.kinds(broker) if known.kind == kind), ()):
+        options = tuple(Option(value, value) for value in info.choices)
+        shown = "choice" if options else info.type
+        name = f"settings.{info.name}"
+        found[name] = Widget(
+            name, info.title, shown, info.help, info.unit, info.default, options, info.required,
+        )  # fmt: skip
+    return found
+
+
+def _sections(area: Area, widgets: Mapping[str, Widget]) -> tuple[tuple[Any, tuple[Widget, ...]], ...]:
+    """Lay the widgets out; what no section names stands in the last one, folded."""
+    left = dict(widgets)
+    laid = []
+    for section in area.sections:
+        names = [name for wanted in section.fields for name in left if name == wanted or name.startswith(f"{wanted}.")]
+        laid.append((section, tuple(left.pop(name) for name in dict.fromkeys(names))))
+    if left:
+        more = replace(area.sections[0], title=N_("More"), help="", is_open=False) if area.sections else None
+        if more:
+            laid.append((more, tuple(left.values())))
+    return tuple((section, fields) for section, fields in laid if fields)
+
+
+def _in_line(name: str) -> bool:
+    return any(name.startswith(f"{prefix}.") for prefix in LINES)
+
+
+def title(noun: str) -> str:
+    """Return the title of a noun."""
+    return AREAS[noun].title

@@ -1,0 +1,78 @@
+"""Details of one object: its state and why, what belongs to it, its settings and its history."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portico.domain import access
+from portico.errors import PorticoError
+from portico.services import centers, configure, overview
+from portico.services.configure import Query
+from portico.services.sessions import SignedIn
+from portico.web.admin import cells, charts
+from portico.web.admin.areas import Area
+from portico.web.admin.edit import form_context
+from portico.web.admin.frame import area_of, console
+from portico.web.guard import PageRoute, administrator
+from portico.web.rendering import Page, broker_of
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
+
+DETAIL = Page("admin/detail.html", ("live",))
+HISTORY_ROWS = 100
+CHART_HOURS = 24
+# What is left out of the plain list of facts, since the page shows it in its own way.
+OWN_WAY = frozenset(
+    {"name", "login_name", "counts", "provisioning", "rule", "assignments", "areas", "settings", "reason", "params", "id", "users",
+     "pools", "center_name", "version", "load", "client", "tags", "protocols", "stage_reason"}
+)  # fmt: skip
+
+
+@router.get("/{noun}/{item_id}")
+def show(
+    request: Request, me: Annotated[SignedIn, Depends(administrator)], noun: str, item_id: str, tab: str = "overview"
+) -> Response:
+    """Show one object."""
+    area = area_of(me, noun)
+    broker = broker_of(request)
+    item = configure.get_item(broker, me.actor, noun, item_id)
+    named = cells.with_names(broker, me.actor, area, [item])[0]
+    tabs = _tabs(me, area)
+    tab = tab if tab in tabs else "overview"
+    context: dict[str, Any] = {"item": named, "tab": tab, "tabs": tabs, "name": cells.title_of(noun, item), "cell": cells.cell}
+    if tab == "settings":
+        context |= form_context(request, me, area, item, {})
+    elif tab == "history":
+        context["events"] = configure.list_items(
+            broker, me.actor, "events", Query(filters={area.history: item_id}, sort="-id", limit=HISTORY_ROWS)
+        ).items
+    else:
+        context["facts"] = [(key, value) for key, value in named.items() if key not in OWN_WAY]
+        context |= _more(request, me, area, item)
+    return console(request, DETAIL, me, area=area, **{"item": named, **context})
+
+
+def _tabs(me: SignedIn, area: Area) -> list[str]:
+    tabs = ["overview"]
+    if area.sections and access.may(me.actor, area.access, access.Level.EDIT):
+        tabs.append("settings")
+    if area.history and access.may(me.actor, "events"):
+        tabs.append("history")
+    return tabs
+
+
+def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what only this kind of object shows."""
+    broker = broker_of(request)
+    if area.noun == "pools":
+        history = overview.pool_history(broker, me.actor, item["id"], CHART_HOURS)
+        return {"counts": overview.pool_counts(broker, me.actor, item["id"]), "chart": charts.demand(history)}
+    if area.noun == "centers" and request.query_params.get("check"):
+        try:
+            return {"findings": centers.check(broker, me.actor, item["id"]), "check_failed": ""}
+        except PorticoError as problem:
+            return {"findings": (), "check_failed": problem.sentence}
+    return {}

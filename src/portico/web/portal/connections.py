@@ -1,0 +1,83 @@
+"""The way to a desktop, stage by stage, and the full-window viewer at its end."""
+
+import json
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from portico.services import connect, release
+from portico.services.connect import Connecting
+from portico.services.sessions import SignedIn
+from portico.web.guard import PageRoute, posted, see, signed_in
+from portico.web.portal import viewer_texts
+from portico.web.rendering import N_, Page, broker_of, page
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+ARRIVAL = Page("portal/arrival.html", ("progress",))
+STAGES = (
+    ("finding", N_("Finding a desktop")),
+    ("starting", N_("Starting")),
+    ("preparing", N_("Preparing")),
+    ("connecting", N_("Connecting")),
+)
+# xterm.js and noVNC set styles of elements and paint from blobs: this page alone allows it.
+VIEWER_CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "connect-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
+)
+
+
+@router.get("/connections/{connection_id}")
+def show(request: Request, me: Annotated[SignedIn, Depends(signed_in)], connection_id: str) -> Response:
+    """Show how far the desktop is; when it is ready, the viewer."""
+    found = connect.view(broker_of(request), me, connection_id)
+    is_fragment = "fragment" in request.query_params
+    if found.state in ("ready", "open") and _in_browser(found):
+        return Response(status_code=204, headers={"HX-Refresh": "true"}) if is_fragment else _viewer(request, me, found)
+    now = [key for key, _ in STAGES].index(_stage(found)) if _stage(found) in dict(STAGES) else 0
+    return page(request, ARRIVAL, me, connection=found, stages=STAGES, now_at=now, waiting=found.state == "waiting")
+
+
+@router.post("/connections/{connection_id}/ticket")
+def give_ticket(request: Request, form: Annotated[FormData, Depends(posted)], connection_id: str) -> Response:
+    """Hand out a ticket for the gateway, as JSON to the viewer's script."""
+    answer = connect.ticket(broker_of(request), request.state.me, connection_id)
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+@router.post("/connections/{connection_id}/disconnect")
+def disconnect(request: Request, form: Annotated[FormData, Depends(posted)], connection_id: str) -> Response:
+    """End the connection; what runs on the desktop runs on."""
+    connect.disconnect(broker_of(request), request.state.me, connection_id)
+    return see(request, "/")
+
+
+@router.post("/connections/{connection_id}/log-out")
+def log_out(request: Request, form: Annotated[FormData, Depends(posted)], connection_id: str) -> Response:
+    """End the person's session on the desktop."""
+    broker, me = broker_of(request), request.state.me
+    release.log_out(broker, me, connect.view(broker, me, connection_id).assignment_id)
+    return see(request, "/?done=logging-out")
+
+
+def _stage(found: Connecting) -> str:
+    return str(found.progress.stage)
+
+
+def _in_browser(found: Connecting) -> bool:
+    return found.launch is None or found.launch.get("kind") == "browser"
+
+
+def _viewer(request: Request, me: SignedIn, found: Connecting) -> Response:
+    answer = page(request, "portal/viewer.html", me, connection=found, texts=viewer_texts.TEXTS, to_json=_to_json)
+    answer.headers["Content-Security-Policy"] = VIEWER_CSP
+    return answer
+
+
+def _to_json(texts: dict[str, str]) -> str:
+    """Return JSON that is safe inside a script element."""
+    return json.dumps(texts).replace("<", "\\u003c")

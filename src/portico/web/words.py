@@ -1,0 +1,156 @@
+"""Every state in a word, a tone (colour) and an icon (shape). Words are message ids: templates translate them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """How a state is shown."""
+
+    text: str
+    tone: str  # ready | use | working | trouble | off
+    icon: str
+
+
+def N_(message: str) -> str:
+    """Mark a text for translation."""
+    return message
+
+
+READY, USE, WORKING, TROUBLE, OFF = "ready", "use", "working", "trouble", "off"
+
+OFFER = {
+    "ready": Word(N_("Ready"), READY, "circle-check"),
+    "in use": Word(N_("In use"), USE, "circle-dot"),
+    "stopped": Word(N_("Switched off"), OFF, "power"),
+    "preparing": Word(N_("Being prepared"), WORKING, "hourglass"),
+    "disconnected": Word(N_("Waiting for you"), USE, "circle-pause"),
+    "unavailable": Word(N_("Not available"), TROUBLE, "circle-x"),
+}
+STAGE = {
+    "intent": Word(N_("Planned"), WORKING, "hourglass"),
+    "creating": Word(N_("Being created"), WORKING, "hourglass"),
+    "building": Word(N_("Building"), WORKING, "hourglass"),
+    "preparing": Word(N_("Preparing"), WORKING, "hourglass"),
+    "failed": Word(N_("Failed"), TROUBLE, "circle-x"),
+    "deleting": Word(N_("Being deleted"), WORKING, "trash-2"),
+    "gone": Word(N_("Gone"), OFF, "circle"),
+    "quarantined": Word(N_("Quarantined"), TROUBLE, "shield"),
+}
+POWER = {
+    "running": Word(N_("Running"), READY, "circle-play"),
+    "stopped": Word(N_("Stopped"), OFF, "power"),
+    "suspended": Word(N_("Suspended"), OFF, "circle-pause"),
+    "starting": Word(N_("Starting"), WORKING, "loader"),
+    "stopping": Word(N_("Stopping"), WORKING, "loader"),
+    "shelved": Word(N_("Shelved"), OFF, "circle-pause"),
+    "paused": Word(N_("Paused"), OFF, "circle-pause"),
+    "error": Word(N_("Error"), TROUBLE, "circle-x"),
+    "unknown": Word(N_("Unknown"), OFF, "circle-help"),
+}
+AGENT = {
+    "not installed": Word(N_("Not installed"), OFF, "circle"),
+    "waiting": Word(N_("Waiting"), WORKING, "hourglass"),
+    "running": Word(N_("Running"), READY, "circle-check"),
+    "unreachable": Word(N_("Unreachable"), TROUBLE, "unplug"),
+    "pending reboot": Word(N_("Needs a reboot"), WORKING, "rotate-cw"),
+}
+SESSION = {
+    "none": Word(N_("Nobody"), OFF, "circle"),
+    "logged on": Word(N_("Logged on"), USE, "circle-user"),
+    "disconnected": Word(N_("Disconnected"), USE, "circle-pause"),
+    "locked": Word(N_("Locked"), USE, "lock"),
+    "idle": Word(N_("Idle"), USE, "timer"),
+    "unknown": Word(N_("Unknown"), OFF, "circle-help"),
+}
+STATUS = {
+    "available": Word(N_("Available"), READY, "circle-check"),
+    "unavailable": Word(N_("Unavailable"), OFF, "ban"),
+    "duplicate": Word(N_("Duplicate"), TROUBLE, "copy"),
+    "deleted": Word(N_("Deleted"), OFF, "circle"),
+}
+JOB = {
+    "queued": Word(N_("Waiting"), OFF, "clock"),
+    "running": Word(N_("Running"), WORKING, "loader"),
+    "done": Word(N_("Done"), READY, "circle-check"),
+    "failed": Word(N_("Failed"), TROUBLE, "circle-x"),
+    "cancelled": Word(N_("Cancelled"), OFF, "ban"),
+}
+CENTER = {
+    "new": Word(N_("Not scanned yet"), WORKING, "hourglass"),
+    "online": Word(N_("Online"), READY, "circle-check"),
+    "offline": Word(N_("Offline"), TROUBLE, "unplug"),
+}
+LEVEL = {
+    "info": Word(N_("Information"), OFF, "info"),
+    "warning": Word(N_("Warning"), WORKING, "triangle-alert"),
+    "error": Word(N_("Error"), TROUBLE, "circle-x"),
+}
+IN_USE = Word(N_("In use"), USE, "circle-dot")
+FREE = Word(N_("Ready"), READY, "circle-check")
+MAINTENANCE = Word(N_("Maintenance"), OFF, "wrench")
+ON = Word(N_("On"), READY, "circle-check")
+OFF_WORD = Word(N_("Off"), OFF, "circle")
+PAUSED = Word(N_("Stopped"), TROUBLE, "octagon-x")
+DISABLED = Word(N_("Disabled"), OFF, "ban")
+LOCKED = Word(N_("Locked out"), TROUBLE, "lock")
+ACTIVE = Word(N_("Active"), READY, "circle-check")
+ALIVE = Word(N_("Running"), READY, "circle-check")
+SILENT = Word(N_("Silent"), TROUBLE, "unplug")
+DRAINING = Word(N_("Draining"), WORKING, "hourglass")
+
+AXES: Mapping[str, Mapping[str, Word]] = {
+    "offer": OFFER, "stage": STAGE, "power": POWER, "agent": AGENT, "session": SESSION, "status": STATUS, "job": JOB,
+    "center": CENTER, "level": LEVEL,
+}  # fmt: skip
+
+
+def state_of(axis: str, value: Any) -> Word:
+    """Return how a value of an axis is shown; for `desktop`, `pool`, `user`, `heartbeat` the value is the item itself."""
+    if axis in ITEMS:
+        return ITEMS[axis](value)
+    text = str(value or "")
+    return AXES[axis].get(text) or Word(text or "—", OFF, "circle")
+
+
+def _desktop(item: Mapping[str, Any]) -> Word:
+    """Sum a desktop's axes up to the one word that an administrator looks for first."""
+    if item.get("stage", "ready") != "ready":
+        return state_of("stage", item["stage"])
+    if item.get("status", "available") not in ("available", "unavailable"):
+        return state_of("status", item["status"])
+    if item.get("power") == "error":
+        return POWER["error"]
+    if item.get("session") in ("logged on", "locked", "idle") or int(item.get("used_seats") or 0):
+        return SESSION["disconnected"] if item.get("session") == "disconnected" else IN_USE
+    if item.get("maintenance"):
+        return MAINTENANCE
+    if item.get("status") == "unavailable":
+        return STATUS["unavailable"]
+    return FREE if item.get("power") == "running" else state_of("power", item.get("power"))
+
+
+def _pool(item: Mapping[str, Any]) -> Word:
+    limits = (item.get("provisioning") or {}).get("limits") or {}
+    if item.get("stopped_reason"):
+        return PAUSED
+    return ON if limits.get("enabled") and limits.get("stop_at") else OFF_WORD
+
+
+def _user(item: Mapping[str, Any]) -> Word:
+    if item.get("disabled"):
+        return DISABLED
+    return LOCKED if item.get("locked") or item.get("locked_until") else ACTIVE
+
+
+def _heartbeat(item: Mapping[str, Any]) -> Word:
+    if item.get("stopped_at"):
+        return OFF_WORD
+    if item.get("draining"):
+        return DRAINING
+    return ALIVE if item.get("alive", True) else SILENT
+
+
+ITEMS = {"desktop": _desktop, "pool": _pool, "user": _user, "heartbeat": _heartbeat}
