@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
+from tests.brokers import PASSWORD, make_broker
 
 from portico.services.broker import Broker
 from portico.web.app import create_app
-from tests.brokers import PASSWORD, make_broker
 
 DATABASES = ["sqlite"] + (["configured"] if os.environ.get("PORTICO_TEST_DATABASE_URL") else [])
 

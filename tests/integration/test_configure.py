@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
+from tests.brokers import TENANT, actor
+from tests.integration.apis import DATABASES, broker_on
 
 from portico.domain.access import Actor
 from portico.domain.model import Role
@@ -18,8 +20,6 @@ from portico.services.configure import NOUNS, Query
 from portico.store import desktops
 from portico.store import tables as t
 from portico.store.engine import count_statements
-from tests.brokers import TENANT, actor
-from tests.integration.apis import DATABASES, broker_on
 
 CENTER = {"name": "Here", "kind": "nowhere", "settings": {"url": "https://x", "password": "s3cret"}}
 SAMPLES: dict[str, dict[str, Any]] = {
@@ -126,7 +126,11 @@ def test_every_wrong_field_of_a_pool_is_named_at_once(broker: Broker) -> None:
                 "parent_id": "nowhere",
                 "notes": "bell\0",
                 "colour": "red",
-                "rule": {"join": "xor", "centers": ["nowhere"], "rules": [{"attribute": "name", "operator": "gt", "text": "x"}]},
+                "rule": {
+                    "join": "xor",
+                    "centers": ["nowhere"],
+                    "rules": [{"attribute": "name", "operator": "gt", "text": "x"}],
+                },
                 "provisioning": {
                     "limits": {"start_below": 5, "stop_at": 2},
                     "name_template": "a-{NOTHING}",
@@ -204,7 +208,9 @@ def test_pages_neither_repeat_nor_miss_rows_while_others_come(broker: Broker) ->
 
 
 @pytest.mark.capability("S092")
-@pytest.mark.parametrize("cursor", ["x", "W10", "eyJhIjoxfQ", "WyJuYW1lIixmYWxzZSwiYSIsMV0", "\u00e9", "WyJzdGF0dXMiLGZhbHNlLCJhIiwieCJd"])
+@pytest.mark.parametrize(
+    "cursor", ["x", "W10", "eyJhIjoxfQ", "WyJuYW1lIixmYWxzZSwiYSIsMV0", "\u00e9", "WyJzdGF0dXMiLGZhbHNlLCJhIiwieCJd"]
+)
 def test_a_cursor_of_another_list_is_refused(broker: Broker, cursor: str) -> None:
     with pytest.raises(Invalid) as wrong:
         configure.list_items(broker, actor(broker), "pools", Query(cursor=cursor))
@@ -260,7 +266,9 @@ def test_deleting_a_center_marks_its_desktops_deleted_and_keeps_the_rows(broker:
 def test_secrets_of_a_center_are_sealed_and_never_shown(broker: Broker) -> None:
     me = actor(broker)
     center = configure.create_item(broker, me, "centers", CENTER)
-    changed = configure.update_item(broker, me, "centers", center["id"], {"settings": {"url": "https://y", "password": ""}})
+    changed = configure.update_item(
+        broker, me, "centers", center["id"], {"settings": {"url": "https://y", "password": ""}}
+    )
     assert "s3cret" not in json.dumps([center, changed])
     assert changed["has_secrets"]
     with broker.db.read() as conn:
@@ -300,7 +308,9 @@ def test_a_deletion_is_undone_unless_the_name_was_given_away(broker: Broker) -> 
 def test_lines_of_a_policy_keep_their_ids_through_changes(broker: Broker) -> None:
     me = actor(broker)
     pools = [configure.create_item(broker, me, "pools", {"name": name})["id"] for name in "ab"]
-    policy = configure.create_item(broker, me, "policies", {"name": "P", "assignments": [{"pool_id": id} for id in pools]})
+    policy = configure.create_item(
+        broker, me, "policies", {"name": "P", "assignments": [{"pool_id": id} for id in pools]}
+    )
     first, second = policy["assignments"]
     keep = [{key: value for key, value in line.items() if key != "position"} for line in (second, first)]
     turned = configure.update_item(broker, me, "policies", policy["id"], {"assignments": keep})
@@ -418,7 +428,9 @@ def test_events_and_jobs_of_the_deployment_are_for_those_who_handle_tenants(brok
     now = broker.now()
     with broker.db.write() as conn:
         conn.execute(
-            insert(t.events).values(tenant_id=None, at=now, level="info", code="broker.started", params={}, actor="broker", correlation="")
+            insert(t.events).values(
+                tenant_id=None, at=now, level="info", code="broker.started", params={}, actor="broker", correlation=""
+            )
         )
     some = with_role(broker, events="view")
     assert configure.list_items(broker, some, "events", Query(search="broker.started")).total == 0
@@ -453,8 +465,19 @@ def test_a_shared_gateway_is_not_changed_from_within_a_tenant(broker: Broker) ->
     with broker.db.write() as conn:
         conn.execute(
             insert(t.gateways).values(
-                id="g", tenant_id=None, name="gw", group_name="default", realm="", public_url="", bearer_hash="h", version="1",
-                draining=False, load={}, boot_id="", sequence=0, created_at=broker.now(),
+                id="g",
+                tenant_id=None,
+                name="gw",
+                group_name="default",
+                realm="",
+                public_url="",
+                bearer_hash="h",
+                version="1",
+                draining=False,
+                load={},
+                boot_id="",
+                sequence=0,
+                created_at=broker.now(),
             )  # fmt: skip
         )
     with pytest.raises(Denied):
@@ -488,8 +511,18 @@ def test_whoever_is_locked_out_by_an_administrator_is_out_at_once(broker: Broker
         now = broker.now()
         conn.execute(
             insert(t.sessions).values(
-                id="s", tenant_id=TENANT, user_id="user", kind="web", secret_hash="h", client_address="", client={},
-                created_at=now, seen_at=now, expires_at=now, idle_seconds=60, end_reason="",
+                id="s",
+                tenant_id=TENANT,
+                user_id="user",
+                kind="web",
+                secret_hash="h",
+                client_address="",
+                client={},
+                created_at=now,
+                seen_at=now,
+                expires_at=now,
+                idle_seconds=60,
+                end_reason="",
             )  # fmt: skip
         )
         conn.execute(update(t.users).where(t.users.c.id == "user").values(failed=3))

@@ -13,6 +13,8 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import insert
+from tests.brokers import TENANT
+from tests.integration.apis import DATABASES, Api, broker_on, fields_of
 
 from portico.services import gateways
 from portico.services.broker import Broker
@@ -20,10 +22,15 @@ from portico.services.sessions import hash_secret
 from portico.store import desktops, outbox
 from portico.store import tables as t
 from portico.web.app import create_app
-from tests.brokers import TENANT
-from tests.integration.apis import DATABASES, Api, broker_on, fields_of
 
-FACTS = {"hostname": "desk", "os_family": "linux", "os_name": "Debian", "address": "192.0.2.10", "port": 0, "protocols": {"vnc": 5901}}
+FACTS = {
+    "hostname": "desk",
+    "os_family": "linux",
+    "os_name": "Debian",
+    "address": "192.0.2.10",
+    "port": 0,
+    "protocols": {"vnc": 5901},
+}
 REPORT: dict[str, Any] = {"v": 1, "boot_id": "b1", "sequence": 1, "sessions": [], "events": [], "results": []}
 
 
@@ -56,16 +63,32 @@ def expect_agent(broker: Broker, token: str = "once") -> None:
     with broker.db.write() as conn:
         conn.execute(
             insert(t.centers).values(
-                id="c", tenant_id=TENANT, name="Here", kind="nowhere", body={}, version=1, status="online", status_reason="",
-                pass_number=0, created_at=now, updated_at=now,
+                id="c",
+                tenant_id=TENANT,
+                name="Here",
+                kind="nowhere",
+                body={},
+                version=1,
+                status="online",
+                status_reason="",
+                pass_number=0,
+                created_at=now,
+                updated_at=now,
             )  # fmt: skip
         )
         row = {"id": "d", "tenant_id": TENANT, "center_id": "c", "name": "desk", "external_id": "x", "stage_at": now}
         desktops.add(conn, [row | {"created_at": now, "updated_at": now}])
         conn.execute(
             insert(t.agents).values(
-                id="a", tenant_id=TENANT, desktop_id="d", token_hash=hash_secret(token), token_expires_at=now + timedelta(hours=1),
-                version="", port=0, boot_id="", sequence=0,
+                id="a",
+                tenant_id=TENANT,
+                desktop_id="d",
+                token_hash=hash_secret(token),
+                token_expires_at=now + timedelta(hours=1),
+                version="",
+                port=0,
+                boot_id="",
+                sequence=0,
             )  # fmt: skip
         )
 
@@ -112,7 +135,10 @@ def test_a_report_is_taken_and_answered_with_the_heartbeat(api: Api) -> None:
 
 
 @pytest.mark.capability("S032")
-@pytest.mark.parametrize("path", ["/agent/v1/report", "/agent/v1/commands", "/gateway/v1/report", "/gateway/v1/redeem", "/gateway/v1/control"])
+@pytest.mark.parametrize(
+    "path",
+    ["/agent/v1/report", "/agent/v1/commands", "/gateway/v1/report", "/gateway/v1/redeem", "/gateway/v1/control"],
+)
 @pytest.mark.parametrize("value", ["", "Bearer x", "Basic x", "Bearer " + "x" * 5000])
 def test_without_its_credential_nobody_gets_in(api: Api, path: str, value: str) -> None:
     method = "GET" if path.endswith(("commands", "control")) else "POST"
@@ -141,7 +167,9 @@ def test_a_malformed_report_is_refused_by_the_name_of_its_member(api: Api, chang
 
 @pytest.mark.capability("S032")
 def test_members_of_a_newer_version_are_let_through(api: Api) -> None:
-    assert api.client.post("/agent/v1/report", json=REPORT | {"news": {"a": 1}}, headers=enrolled(api)).status_code == 200
+    assert (
+        api.client.post("/agent/v1/report", json=REPORT | {"news": {"a": 1}}, headers=enrolled(api)).status_code == 200
+    )
 
 
 @pytest.mark.capability("S032")
@@ -185,7 +213,9 @@ def test_many_waiting_agents_hold_no_thread_that_people_need(broker: Broker, ser
     started = time.monotonic()
     for _ in range(5):
         assert httpx.get(f"{server}/api/v1/me", timeout=30).status_code == 401
-    assert any(thread.is_alive() for thread in threads), f"nobody waited any more after {time.monotonic() - started:.1f} s"
+    assert any(thread.is_alive() for thread in threads), (
+        f"nobody waited any more after {time.monotonic() - started:.1f} s"
+    )
     for thread in threads:
         thread.join(60)
 
@@ -215,12 +245,17 @@ def test_an_administrator_makes_the_token_that_a_gateway_enrols_with(api: Api) -
 @pytest.mark.capability("S031")
 @pytest.mark.parametrize("ticket", ["x", "a.b.c", "e30.e30.e30", "x" * 4096])
 def test_a_forged_ticket_is_refused(api: Api, ticket: str) -> None:
-    answer = api.client.post("/gateway/v1/redeem", json={"ticket": ticket, "client_address": "192.0.2.1"}, headers=enrolled_gateway(api))
+    answer = api.client.post(
+        "/gateway/v1/redeem", json={"ticket": ticket, "client_address": "192.0.2.1"}, headers=enrolled_gateway(api)
+    )
     assert answer.status_code == 401
 
 
 @pytest.mark.capability("S031")
-@pytest.mark.parametrize(("body", "field"), [({}, "ticket"), ({"ticket": 5}, "ticket"), ({"ticket": "x" * 4097}, "ticket"), ({"ticket": "\0"}, "ticket")])
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({}, "ticket"), ({"ticket": 5}, "ticket"), ({"ticket": "x" * 4097}, "ticket"), ({"ticket": "\0"}, "ticket")],
+)
 def test_a_malformed_redemption_is_refused_by_name(api: Api, body: dict[str, Any], field: str) -> None:
     answer = api.client.post("/gateway/v1/redeem", json=body, headers=enrolled_gateway(api))
     assert answer.status_code == 400

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tests.brokers import PASSWORD
+from tests.integration.apis import DATABASES, Api, broker_on, fields_of
 
 from portico.errors import Conflict, Invalid
 from portico.services import idempotency, sessions
 from portico.services.configure import NOUNS
 from portico.web.app import create_app
 from portico.web.middleware import MAX_ADDRESSES, PostLimit
-from tests.brokers import PASSWORD
-from tests.integration.apis import DATABASES, Api, broker_on, fields_of
 
 
 @pytest.fixture(params=DATABASES)
@@ -53,7 +53,15 @@ def test_too_many_tries_are_told_how_long_to_wait(api: Api) -> None:
 
 
 @pytest.mark.capability("S045")
-@pytest.mark.parametrize("body", [{}, {"username": 5, "password": []}, {"username": "a\0", "password": ""}, {"username": "x" * 500, "password": "y"}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"username": 5, "password": []},
+        {"username": "a\0", "password": ""},
+        {"username": "x" * 500, "password": "y"},
+    ],
+)
 def test_a_log_in_names_its_wrong_field(api: Api, body: dict[str, Any]) -> None:
     answer = api.call("POST", "/login", body)
     assert answer.status_code == 422
@@ -97,7 +105,9 @@ def test_the_cookie_opens_the_api_only_with_the_header_that_no_foreign_page_can_
 
 
 @pytest.mark.capability("S090")
-@pytest.mark.parametrize("value", ["Bearer", "Bearer x.y", "Basic YTpi", "Bearer pt.a.b", "Bearer " + "z" * 5000, "Bearer \u00e9"])
+@pytest.mark.parametrize(
+    "value", ["Bearer", "Bearer x.y", "Basic YTpi", "Bearer pt.a.b", "Bearer " + "z" * 5000, "Bearer \u00e9"]
+)
 def test_a_forged_token_is_refused(api: Api, value: str) -> None:
     answer = api.client.get("/api/v1/me", headers={"Authorization": value.encode()})
     assert answer.status_code == 401
@@ -124,7 +134,9 @@ def test_a_noun_is_made_read_changed_and_deleted_with_etags(api: Api) -> None:
 
 @pytest.mark.capability("S092")
 def test_every_wrong_field_is_named_with_its_path(api: Api) -> None:
-    answer = api.log_in("admin").call("POST", "/pools", {"name": "", "provisioning": {"limits": {"stop_at": -1}}, "x": 1})
+    answer = api.log_in("admin").call(
+        "POST", "/pools", {"name": "", "provisioning": {"limits": {"stop_at": -1}}, "x": 1}
+    )
     assert answer.status_code == 422
     assert fields_of(answer) == {"name", "provisioning.limits.stop_at", "x"}
 
@@ -175,7 +187,13 @@ def test_actions_do_not_reach_into_another_tenant(api: Api) -> None:
     me, stranger = api.log_in("admin"), api.log_in("admin2")
     pool = me.call("POST", "/pools", {"name": "Pool"}).json()["id"]
     assert me.call("POST", f"/pools/{pool}/refill").status_code == 202
-    for path in (f"/pools/{pool}/refill", "/users/user/unlock", "/users/user/sessions/end", "/sessions/x/end", "/desktops/x/release"):
+    for path in (
+        f"/pools/{pool}/refill",
+        "/users/user/unlock",
+        "/users/user/sessions/end",
+        "/sessions/x/end",
+        "/desktops/x/release",
+    ):
         assert stranger.call("POST", path).status_code == 404, path
     assert stranger.call("POST", "/desktops/x/power", {"action": "stop"}).status_code == 404
     assert fields_of(me.call("POST", "/desktops/x/power", {"action": "explode"})) == {"action"}
@@ -305,7 +323,9 @@ def test_the_description_is_whole_and_documents_an_error_for_each_operation(api:
             documented = [status for status in operation["responses"] if status.startswith(("4", "5"))]
             assert documented, f"{method} {path}"
             for status in documented:
-                assert "application/problem+json" in operation["responses"][status]["content"], f"{method} {path} {status}"
+                assert "application/problem+json" in operation["responses"][status]["content"], (
+                    f"{method} {path} {status}"
+                )
     assert len(ids) == len(set(ids))
     for noun in NOUNS:
         assert f"/api/v1/{noun}" in described["paths"]
@@ -373,9 +393,13 @@ def test_metrics_are_for_this_host_and_for_those_who_may_view_the_settings(api: 
         ("203.0.113.5", "198.51.100.9", "203.0.113.5"), ("127.0.0.1", "rubbish", "127.0.0.1"), ("127.0.0.1", "2001:db8::1", "2001:db8::1"),
     ],
 )  # fmt: skip
-def test_a_forwarded_address_counts_only_when_a_trusted_proxy_says_so(api: Api, peer: str, forwarded: str, seen: str) -> None:
+def test_a_forwarded_address_counts_only_when_a_trusted_proxy_says_so(
+    api: Api, peer: str, forwarded: str, seen: str
+) -> None:
     client = TestClient(create_app(api.broker), client=(peer, 1))
-    answer = client.post("/api/v1/login", json={"username": "admin", "password": PASSWORD}, headers={"X-Forwarded-For": forwarded})
+    answer = client.post(
+        "/api/v1/login", json={"username": "admin", "password": PASSWORD}, headers={"X-Forwarded-For": forwarded}
+    )
     assert answer.status_code == 200
     mine = api.log_in("admin").call("GET", f"/sessions?q={seen}").json()["items"]
     assert [session["client_address"] for session in mine] == [seen]
