@@ -1,6 +1,7 @@
 """Form data and nested records: `provisioning.limits.stop_at` both ways. What was typed is kept, right or wrong."""
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -144,9 +145,12 @@ def _number(typed: str) -> tuple[Any, str]:
     if not typed.strip():
         return None, ""
     try:
-        return int(typed.strip()), ""
+        number = float(typed.strip().replace(",", "."))
     except ValueError:
-        return typed, N_("Type a whole number.")
+        return typed, N_("Type a number.")
+    if not math.isfinite(number):
+        return typed, N_("Type a number.")
+    return (int(number) if number.is_integer() else number), ""
 
 
 def _json(typed: str) -> tuple[Any, str]:

@@ -30,6 +30,7 @@ OFFER = {
     "unavailable": Word(N_("Not available"), TROUBLE, "circle-x"),
 }
 STAGE = {
+    "ready": Word(N_("Ready"), READY, "circle-check"),
     "intent": Word(N_("Planned"), WORKING, "hourglass"),
     "creating": Word(N_("Being created"), WORKING, "hourglass"),
     "building": Word(N_("Building"), WORKING, "hourglass"),

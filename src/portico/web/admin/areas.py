@@ -92,7 +92,7 @@ _AREAS = (
             Column("updated_at", N_("Changed"), "time"),
         ),
         (
-            Section(N_("Pool"), ("name", "notes", "parent_id")),
+            Section(N_("Pool"), ("name", "parent_id")),
             Section(
                 N_("Which desktops belong to it"), ("rule.centers", "rule.join", "rule.rules"),
                 N_("All desktops that match. Those that are built for the pool must match as well."), False,
@@ -134,7 +134,7 @@ _AREAS = (
             _name(), Column("status", N_("State"), "state", "center", sorts=False), Column("kind", N_("Kind")),
             Column("scanned_at", N_("Scanned"), "time", sorts=False), Column("updated_at", N_("Changed"), "time"),
         ),
-        (Section(N_("Center"), ("name", "notes")), Section(N_("How to reach it"), ("settings",))),
+        (Section(N_("Center"), ("name",)), Section(N_("How to reach it"), ("settings",))),
         create=N_("Connect a center"), deletes=True, history="center", topics="centers images",
     ),
     Area(

@@ -47,9 +47,7 @@ def show_new(
         raise Invalid(N_("Nothing of this kind is made by hand."))
     if noun == "centers" and not kind:
         return console(request, "admin/kinds.html", me, area=area, kinds=centers.kinds(broker_of(request)))
-    item = _fresh(request, me, area)
-    if noun == "centers":
-        item["kind"] = kind
+    item = _fresh(request, me, area, kind)
     if noun == "pools":
         _prefill_pool(request, me, item, center, image)
     return _form(request, me, area, item, {})
@@ -177,9 +175,9 @@ def _errors(problem: Invalid, made: Layout) -> dict[str, str]:
     return dict(problem.fields) or {"form": problem.sentence}
 
 
-def _fresh(request: Request, me: SignedIn, area: Area) -> dict[str, Any]:
-    made = layout(broker_of(request), me.actor, area, {})
-    item: dict[str, Any] = {}
+def _fresh(request: Request, me: SignedIn, area: Area, kind: str) -> dict[str, Any]:
+    item: dict[str, Any] = {"kind": kind} if kind else {}
+    made = layout(broker_of(request), me.actor, area, item)
     for widget in made.widgets.values():
         if widget.kind != "lines":
             forms.put(item, widget.name, widget.value)

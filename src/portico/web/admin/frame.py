@@ -8,9 +8,11 @@ from starlette.responses import HTMLResponse
 
 from portico.domain import access
 from portico.errors import Denied, NotFound
+from portico.services import configure
+from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.web.admin.areas import AREAS, GROUPS, NAVIGATION_TITLES, Area
-from portico.web.rendering import N_, Page, page
+from portico.web.rendering import N_, Page, broker_of, page
 
 NOTES = {
     "saved": N_("Saved."),
@@ -50,8 +52,16 @@ def console(
         "counted": request.query_params.get("count", ""),
         "can_edit": bool(area and access.may(me.actor, area.access, access.Level.EDIT)),
         "areas": AREAS,
+        "tenant_name": tenant_name(broker_of(request), me),
     }
     return page(request, what, me, status, **{**frame, **context})
+
+
+def tenant_name(broker: Broker, me: SignedIn) -> str:
+    """Return what the tenant is called, for whoever may know; the frame says "Console" otherwise."""
+    if not access.may(me.actor, "tenants"):
+        return ""
+    return str(configure.get_item(broker, me.actor, "tenants", me.user.tenant_id)["name"])
 
 
 def navigation(me: SignedIn) -> list[tuple[str, list[tuple[str, str, str]]]]:
