@@ -167,7 +167,10 @@ def _filled(widget: Widget, data: Mapping[str, Any], errors: Mapping[str, str]) 
     error = errors.get(widget.name, "")
     if widget.kind == "lines":
         lines = tuple(
-            tuple(_filled(replace(column, name=f"{widget.name}.{at}.{column.name}"), data, errors) for column in widget.columns)
+            tuple(
+                _filled(replace(column, name=f"{widget.name}.{at}.{column.name}"), data, errors)
+                for column in widget.columns
+            )
             for at in range(len(value or ()))
         )
         return replace(widget, value=list(value or ()), lines=lines, error=error)

@@ -1,6 +1,6 @@
 """Alembic's environment: the engine comes from store.migrate, the target from store.tables."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlalchemy import JSON, Engine
@@ -13,7 +13,7 @@ def _same_type(_context: Any, _inspected: Any, _metadata: Any, inspected: Any, w
     return False if isinstance(wanted, types.UTCDateTime | JSON) else None
 
 
-def _name(kind: str, item: Any, _context: Any) -> str | bool:
+def _name(kind: str, item: Any, _context: Any) -> str | Literal[False]:
     """Write our own types by their names, so that migrations read like the schema."""
     if kind != "type":
         return False
@@ -27,7 +27,10 @@ def _name(kind: str, item: Any, _context: Any) -> str | bool:
         "Word": types.Word,
         "Hash": types.Hash,
     }
-    return next((f"types.{name}" for name, ours in names.items() if repr(item) == repr(ours)), False)
+    found: str | Literal[False] = next(
+        (f"types.{name}" for name, ours in names.items() if repr(item) == repr(ours)), False
+    )
+    return found
 
 
 def run(engine: Engine) -> None:

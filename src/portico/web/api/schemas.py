@@ -32,7 +32,11 @@ def schema_name(noun: Noun) -> str:
 def describe_api(app: FastAPI) -> dict[str, Any]:
     """Return the description of the API, made once."""
     if app.openapi_schema is None:
-        about: dict[str, Any] = {"version": __version__, "openapi_version": "3.1.0", "summary": "The connection broker's API"}
+        about: dict[str, Any] = {
+            "version": __version__,
+            "openapi_version": "3.1.0",
+            "summary": "The connection broker's API",
+        }
         found = get_openapi(title="Portico", routes=app.routes, **about)
         found["paths"] = {path: what for path, what in found["paths"].items() if path.startswith("/api/v1/")}
         for operations in found["paths"].values():
