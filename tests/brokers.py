@@ -45,11 +45,14 @@ class Nowhere:
 
 
 def make_broker(state: Path, url: str | None = None, now: Callable[[], datetime] | None = None) -> Broker:
-    """Make a broker over a fresh database with two tenants, each with its roles, default policy, administrator and user."""
+    """Make a broker with two tenants, each with its roles, default policy, administrator and user.
+
+    `url` names a database that has Portico's tables and nothing else; without it, a SQLite file is made in `state`.
+    """
     clock = now or (lambda: datetime.now(UTC))
     db = Database(url or f"sqlite+pysqlite:///{state / 'portico.db'}")
-    t.metadata.drop_all(db.engine)
-    t.metadata.create_all(db.engine)
+    if url is None:
+        t.metadata.create_all(db.engine)
     vault = Vault(state / "keys")
     hasher = Hasher(memory_kib=64, time_cost=1)
     with db.write() as conn:

@@ -1,21 +1,12 @@
 """The API behind a test client, as somebody who is logged in."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 from starlette.testclient import TestClient
-from tests.brokers import PASSWORD, make_broker
+from tests.brokers import PASSWORD
 
 from portico.services.broker import Broker
 from portico.web.app import create_app
-
-DATABASES = ["sqlite"] + (["configured"] if os.environ.get("PORTICO_TEST_DATABASE_URL") else [])
-
-
-def broker_on(database: str, state: Path) -> Broker:
-    """Make a broker on SQLite, or on the database that PORTICO_TEST_DATABASE_URL names."""
-    return make_broker(state, os.environ["PORTICO_TEST_DATABASE_URL"] if database == "configured" else None)
 
 
 class Api:

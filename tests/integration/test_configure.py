@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import insert, select, update
-from tests.brokers import TENANT, actor
-from tests.integration.apis import DATABASES, broker_on
+from tests.brokers import TENANT, actor, make_broker
 
 from portico.domain.access import Actor
 from portico.domain.model import Role
@@ -37,9 +36,9 @@ SAMPLES: dict[str, dict[str, Any]] = {
 TENANTS_OWN = [name for name in SAMPLES if NOUNS[name].reach == "tenant"]
 
 
-@pytest.fixture(params=DATABASES)
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
-    made = broker_on(request.param, tmp_path)
+@pytest.fixture
+def broker(fresh_database_url: str, tmp_path: Path) -> Iterator[Broker]:
+    made = make_broker(tmp_path, fresh_database_url)
     yield made
     made.db.dispose()
 
@@ -478,7 +477,7 @@ def test_a_shared_gateway_is_not_changed_from_within_a_tenant(broker: Broker) ->
                 boot_id="",
                 sequence=0,
                 created_at=broker.now(),
-            )  # fmt: skip
+            )
         )
     with pytest.raises(Denied):
         configure.update_item(broker, with_role(broker, gateways="edit"), "gateways", "g", {"draining": True})
@@ -523,7 +522,7 @@ def test_whoever_is_locked_out_by_an_administrator_is_out_at_once(broker: Broker
                 expires_at=now,
                 idle_seconds=60,
                 end_reason="",
-            )  # fmt: skip
+            )
         )
         conn.execute(update(t.users).where(t.users.c.id == "user").values(failed=3))
     configure.update_item(broker, actor(broker), "users", "user", {"disabled": True})

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import uvicorn
 from sqlalchemy import insert
-from tests.brokers import TENANT
-from tests.integration.apis import DATABASES, Api, broker_on, fields_of
+from tests.brokers import TENANT, make_broker
+from tests.integration.apis import Api, fields_of
 
 from portico.services import gateways
 from portico.services.broker import Broker
@@ -34,9 +34,9 @@ FACTS = {
 REPORT: dict[str, Any] = {"v": 1, "boot_id": "b1", "sequence": 1, "sessions": [], "events": [], "results": []}
 
 
-@pytest.fixture(params=DATABASES)
-def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Broker]:
-    made = broker_on(request.param, tmp_path)
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = make_broker(tmp_path)
     yield made
     made.db.dispose()
 
@@ -74,7 +74,7 @@ def expect_agent(broker: Broker, token: str = "once") -> None:
                 pass_number=0,
                 created_at=now,
                 updated_at=now,
-            )  # fmt: skip
+            )
         )
         row = {"id": "d", "tenant_id": TENANT, "center_id": "c", "name": "desk", "external_id": "x", "stage_at": now}
         desktops.add(conn, [row | {"created_at": now, "updated_at": now}])
@@ -89,7 +89,7 @@ def expect_agent(broker: Broker, token: str = "once") -> None:
                 port=0,
                 boot_id="",
                 sequence=0,
-            )  # fmt: skip
+            )
         )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.brokers import PASSWORD
-from tests.integration.apis import DATABASES, Api, broker_on, fields_of
+from tests.brokers import PASSWORD, make_broker
+from tests.integration.apis import Api, fields_of
 
 from portico.errors import Conflict, Invalid
 from portico.services import idempotency, sessions
@@ -18,9 +18,9 @@ from portico.web.app import create_app
 from portico.web.middleware import MAX_ADDRESSES, PostLimit
 
 
-@pytest.fixture(params=DATABASES)
-def api(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Api]:
-    broker = broker_on(request.param, tmp_path)
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    broker = make_broker(tmp_path)
     yield Api(broker)
     broker.db.dispose()
 
