@@ -44,10 +44,10 @@ class Lab(SimpleNamespace):
 
     def raw(self, data: bytes) -> bytes:
         """Send bytes over TLS and return all that comes until the front closes."""
-        with socket.create_connection(("localhost", self.front.port), 20) as plain:
-            with self.trust.wrap_socket(plain, server_hostname="localhost") as stream:
-                stream.sendall(data)
-                return b"".join(iter(lambda: stream.recv(65536), b""))
+        plain = socket.create_connection(("localhost", self.front.port), 20)
+        with self.trust.wrap_socket(plain, server_hostname="localhost") as stream:
+            stream.sendall(data)
+            return b"".join(iter(lambda: stream.recv(65536), b""))
 
 
 @pytest.fixture(scope="module")

@@ -287,6 +287,53 @@ class Rude:
             connection.recv(12)
 
 
+class Torrent:
+    """A desktop without password that sends `amount` bytes as fast as it may and reads nothing."""
+
+    def __init__(self, amount: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.amount = amount
+        self.sent = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with closing(connection), closing(self._listener):
+            connection.sendall(b"RFB 003.008\n\x01\x01" + bytes(4))
+            heard = b""
+            while len(heard) < 14:  # version, type, ClientInit
+                heard += connection.recv(64)
+            block = bytes(1 << 16)
+            while self.sent < self.amount:
+                connection.sendall(block)
+                self.sent += len(block)
+
+
+@pytest.mark.capability("S031")
+def test_a_browser_that_does_not_read_makes_the_desktop_wait(lab: Lab) -> None:
+    """The gateway holds little of a flood for a slow browser, and loses nothing of it."""
+    torrent = Torrent(48 << 20)
+    lab.broker.grant("slow", "vnc", "127.0.0.1", torrent.port, {"username": "", "password": ""})
+    before = lab.gateway.memory_kib()
+    client, _ = lab.enter("vnc", lab.broker.ticket("slow"))
+    stream = Stream(client)
+    stream.read(12)
+    client.send(b"RFB 003.008\n\x01\x01")
+    stream.read(6)
+    still, end = -1, time.monotonic() + 20
+    while torrent.sent != still and time.monotonic() < end:
+        still = torrent.sent
+        time.sleep(0.3)
+    assert torrent.sent < torrent.amount, "the desktop was made to wait"
+    assert lab.gateway.memory_kib() - before < 8 << 10
+    received = 0
+    while received < torrent.amount:
+        received += len(client.recv(timeout=20))
+    assert received == torrent.amount
+    client.close()
+
+
 @pytest.mark.capability("S015")
 @pytest.mark.parametrize(
     ("greeting", "code"),

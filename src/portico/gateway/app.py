@@ -66,7 +66,9 @@ def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
     """Log what no coroutine caught: broken connections quietly, for a public listener sees them all day."""
     problem = context.get("exception")
     quiet = isinstance(problem, (OSError, TimeoutError)) or "SSL handshake failed" in str(context.get("message"))
-    (log.debug if quiet else log.error)("unexpected in the event loop", message=context.get("message"), because=repr(problem))
+    (log.debug if quiet else log.error)(
+        "unexpected in the event loop", message=context.get("message"), because=repr(problem)
+    )
 
 
 async def _run(config: Config, stop: asyncio.Event) -> None:
