@@ -460,12 +460,15 @@ def test_a_restarted_gateway_says_so_and_needs_no_broker_to_start(lab: Lab, desk
 def test_a_gateway_without_a_valid_token_says_what_to_do(lab: Lab, tmp_path: Path) -> None:
     """A used token, and a CA with another fingerprint: the first ends the process with a remedy, the second is never trusted."""
     gateway = GatewayProcess(tmp_path, lab.broker, ORIGIN, gateway_token="token-used")
-    gateway.start(wait=False)
-    assert gateway.wait() == 1 and "Make a new one in the console" in gateway.log
     stranger = GatewayProcess(tmp_path / "stranger", lab.broker, ORIGIN, ca_fingerprint="0" * 64)
-    stranger.start(wait=False)
-    end = time.monotonic() + 20
-    while "another fingerprint" not in stranger.log and time.monotonic() < end:
-        time.sleep(0.05)
-    assert "another fingerprint" in stranger.log
-    assert stranger.stop() == 0
+    for each in (gateway, stranger):
+        each.start(wait=False)
+    try:
+        assert gateway.wait() == 1 and "Make a new one in the console" in gateway.log
+        end = time.monotonic() + 20
+        while "another fingerprint" not in stranger.log and time.monotonic() < end:
+            time.sleep(0.05)
+        assert "another fingerprint" in stranger.log
+    finally:
+        statuses = [each.stop() for each in (gateway, stranger)]
+    assert statuses == [1, 0]
