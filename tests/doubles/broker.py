@@ -36,8 +36,20 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._dispatch()
 
+    def do_HEAD(self) -> None:
+        self._dispatch()
+
     def body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        """Read the request's body, chunked or not. Raises ConnectionResetError if it breaks off."""
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        body = b""
+        while line := self.rfile.readline():
+            size = int(line, 16)
+            body += self.rfile.read(size + 2)[:-2]
+            if size == 0:
+                return body
+        raise ConnectionResetError
 
     def reply(self, status: int, body: bytes, kind: str = "application/json", **headers: str) -> None:
         self.send_response(status)

@@ -287,6 +287,53 @@ class Rude:
             connection.recv(12)
 
 
+class Torrent:
+    """A desktop without password that sends `amount` bytes as fast as it may and reads nothing."""
+
+    def __init__(self, amount: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.amount = amount
+        self.sent = 0
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._listener.accept()
+        with closing(connection), closing(self._listener):
+            connection.sendall(b"RFB 003.008\n\x01\x01" + bytes(4))
+            heard = b""
+            while len(heard) < 14:  # version, type, ClientInit
+                heard += connection.recv(64)
+            block = bytes(1 << 16)
+            while self.sent < self.amount:
+                connection.sendall(block)
+                self.sent += len(block)
+
+
+@pytest.mark.capability("S031")
+def test_a_browser_that_does_not_read_makes_the_desktop_wait(lab: Lab) -> None:
+    """The gateway holds little of a flood for a slow browser, and loses nothing of it."""
+    torrent = Torrent(48 << 20)
+    lab.broker.grant("slow", "vnc", "127.0.0.1", torrent.port, {"username": "", "password": ""})
+    before = lab.gateway.memory_kib()
+    client, _ = lab.enter("vnc", lab.broker.ticket("slow"))
+    stream = Stream(client)
+    stream.read(12)
+    client.send(b"RFB 003.008\n\x01\x01")
+    stream.read(6)
+    still, end = -1, time.monotonic() + 20
+    while torrent.sent != still and time.monotonic() < end:
+        still = torrent.sent
+        time.sleep(0.3)
+    assert torrent.sent < torrent.amount, "the desktop was made to wait"
+    assert lab.gateway.memory_kib() - before < 8 << 10
+    received = 0
+    while received < torrent.amount:
+        received += len(client.recv(timeout=20))
+    assert received == torrent.amount
+    client.close()
+
+
 @pytest.mark.capability("S015")
 @pytest.mark.parametrize(
     ("greeting", "code"),
@@ -413,12 +460,15 @@ def test_a_restarted_gateway_says_so_and_needs_no_broker_to_start(lab: Lab, desk
 def test_a_gateway_without_a_valid_token_says_what_to_do(lab: Lab, tmp_path: Path) -> None:
     """A used token, and a CA with another fingerprint: the first ends the process with a remedy, the second is never trusted."""
     gateway = GatewayProcess(tmp_path, lab.broker, ORIGIN, gateway_token="token-used")
-    gateway.start(wait=False)
-    assert gateway.wait() == 1 and "Make a new one in the console" in gateway.log
     stranger = GatewayProcess(tmp_path / "stranger", lab.broker, ORIGIN, ca_fingerprint="0" * 64)
-    stranger.start(wait=False)
-    end = time.monotonic() + 20
-    while "another fingerprint" not in stranger.log and time.monotonic() < end:
-        time.sleep(0.05)
-    assert "another fingerprint" in stranger.log
-    assert stranger.stop() == 0
+    for each in (gateway, stranger):
+        each.start(wait=False)
+    try:
+        assert gateway.wait() == 1 and "Make a new one in the console" in gateway.log
+        end = time.monotonic() + 20
+        while "another fingerprint" not in stranger.log and time.monotonic() < end:
+            time.sleep(0.05)
+        assert "another fingerprint" in stranger.log
+    finally:
+        statuses = [each.stop() for each in (gateway, stranger)]
+    assert statuses == [1, 0]

@@ -39,8 +39,12 @@ class VncDesktop(asyncio.Protocol):
         """Authenticate first, then pass on."""
         if not self.ready.done():
             self._authenticate(data)
-        elif self._session is not None:
+        elif self._session is not None and self._client is None:
             self._to_browser(self._session, data)
+        elif self._transport is not None:
+            # A VNC server speaks only after ClientInit, which the browser has not sent yet.
+            log.warning("desktop broke the protocol", because="spoke before its turn")
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The desktop is gone."""
@@ -71,9 +75,8 @@ class VncDesktop(asyncio.Protocol):
                 self._server_filter = ServerFilter(self._client_filter)
         session.socket.send_bytes(ClientHandshake.greeting)
         session.socket.attach(self)
-        # A VNC server speaks only after ClientInit; what came before (none does that) belongs to the browser all the same.
-        if self._handshake.rest:
-            self._to_browser(session, self._handshake.rest)
+        if self._transport is None or self._transport.is_closing():  # gone while the browser was being told
+            session.end(DESKTOP_CLOSED)
 
     def from_browser(self, data: bytes) -> None:
         """Take bytes for the desktop."""
@@ -130,7 +133,9 @@ class VncDesktop(asyncio.Protocol):
             return
         if answer and self._transport is not None:
             self._transport.write(answer)
-        if self._handshake.done:
+        if self._handshake.done and self._handshake.rest:
+            self.ready.set_exception(RfbError("spoke before its turn"))
+        elif self._handshake.done:
             self.ready.set_result(None)
 
     def _to_browser(self, session: Session, data: bytes) -> None:
