@@ -170,8 +170,8 @@ agents = Table(
     Column("id", Id, primary_key=True),
     _tenant(),
     Column("desktop_id", Id, ForeignKey("desktops.id"), nullable=False, unique=True),
-    Column("bearer_hash", Hash, unique=True),
-    Column("token_hash", Hash, unique=True),  # the one-time enrolment token; NULL once used
+    Column("bearer_hash", Hash),
+    Column("token_hash", Hash),  # the one-time enrolment token; NULL once used
     Column("token_expires_at", UTCDateTime),
     Column("sealed_token", Prose),  # until the machine is asked for, so that a retry hands over the same one
     Column("version", Word, nullable=False),
@@ -181,9 +181,8 @@ agents = Table(
     Column("seen_at", UTCDateTime),
     Column("enrolled_at", UTCDateTime),
 )
-for _name in ("bearer_hash", "token_hash"):  # SQL Server lets a UNIQUE column hold one NULL only
-    agents.c[_name].unique = None
-    _unique_where(f"uq_agents_{_name}", agents.c[_name], where=agents.c[_name].is_not(None))
+_unique_where("uq_agents_bearer_hash", agents.c.bearer_hash, where=agents.c.bearer_hash.is_not(None))
+_unique_where("uq_agents_token_hash", agents.c.token_hash, where=agents.c.token_hash.is_not(None))
 
 pools = _configuration(
     "pools",

@@ -91,7 +91,7 @@ def lines_of(form: FormData, name: str, columns: Sequence[Widget]) -> list[dict[
     prefix = f"{name}."
     numbers = {key[len(prefix) :].partition(".")[0] for key in form if key.startswith(prefix)}
     found = []
-    for number in sorted((int(n) for n in numbers if n.isdecimal() and len(n) < 6))[:LINE_LIMIT]:
+    for number in sorted(int(n) for n in numbers if n.isdecimal() and len(n) < 6)[:LINE_LIMIT]:
         line, _ = read(form, [replace(column, name=f"{prefix}{number}.{column.name}") for column in columns])
         line = get(line, f"{prefix}{number}", {})
         if form.get(f"{prefix}{number}.id"):

@@ -506,9 +506,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["desktop_id"], ["desktops.id"], name=op.f("fk_agents_desktop_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_agents_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agents")),
-        sa.UniqueConstraint("bearer_hash", name=op.f("uq_agents_bearer_hash")),
         sa.UniqueConstraint("desktop_id", name=op.f("uq_agents_desktop_id")),
-        sa.UniqueConstraint("token_hash", name=op.f("uq_agents_token_hash")),
     )
     op.create_index(
         "uq_agents_bearer_hash",
@@ -518,6 +516,15 @@ def upgrade() -> None:
         sqlite_where=sa.text("bearer_hash IS NOT NULL"),
         postgresql_where=sa.text("bearer_hash IS NOT NULL"),
         mssql_where=sa.text("bearer_hash IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_agents_token_hash",
+        "agents",
+        ["token_hash"],
+        unique=True,
+        sqlite_where=sa.text("token_hash IS NOT NULL"),
+        postgresql_where=sa.text("token_hash IS NOT NULL"),
+        mssql_where=sa.text("token_hash IS NOT NULL"),
     )
     op.create_table(
         "api_tokens",
