@@ -78,6 +78,11 @@ def step(
             named.pop(sight.kind, None)
             known = None
         then = earlier.get(sight.kind)
+        user = named.get(sight.kind)
+        if known is None and user and then is not None and then.id not in ("", sight.id):
+            # It was made for this user and is over, though nobody was seen: he came and left between two looks.
+            events.append(Event("logged_off", then.id, user, sight.kind, moment.now))
+            del named[sight.kind]
         settled = then is not None and then.id == sight.id and (then.clients > 0) == (sight.clients > 0)
         if known is None:
             known = _begin(sight, named.get(sight.kind), settled, moment)

@@ -59,6 +59,13 @@ def test_the_end_of_the_leader_is_the_log_off() -> None:
     assert story.users == {}
 
 
+def test_a_visit_too_short_to_be_seen_ends_in_a_log_off_too() -> None:
+    """A prepared screen whose leader ends is its user's log-off, even when no two looks saw the user: it is evidence."""
+    story = Story({"vnc": "ada"}).sees(vnc("a", 0)).sees(vnc("a", 1), times=1).sees(vnc("b", 0))
+    assert story.said == ["logged_off ada"]
+    assert story.users == {}
+
+
 def test_a_leader_that_was_replaced_between_two_looks_is_a_log_off_too() -> None:
     """A new leader's screen is not taken for the old session."""
     assert Story({"vnc": "ada"}).sees(vnc("a", 1)).sees(vnc("b", 0)).said == ["logged_on ada", "logged_off ada"]
