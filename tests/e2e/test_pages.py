@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
+from tests.brokers import PASSWORD, actor, make_broker
 
 from portico.services import configure
 from portico.services.broker import Broker
-from portico.store import tables as t
 from portico.web.app import create_app
-from tests.brokers import PASSWORD, actor, make_broker
 
 SCREENS = Path("build/screens")
 PAGES = {
@@ -39,7 +38,9 @@ def url(broker: Broker) -> Iterator[str]:
         port = free.getsockname()[1]
     address = f"http://localhost:{port}"
     app = create_app(replace(broker, config=replace(broker.config, public_url=address)))
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(
+        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
+    )
     ready = threading.Event()
     started = server.startup
 
@@ -106,10 +107,7 @@ def test_an_open_list_shows_what_others_make(browser: Browser, url: str, broker:
     with page.expect_response(lambda answer: answer.url.endswith("/live")):
         page.goto(f"{url}/admin/pools")
     page.wait_for_function("() => window.htmx !== undefined")
-    with broker.db.read() as conn:
-        before = len(conn.execute(t.events.select()).all())
     configure.create_item(broker, actor(broker), "pools", {"name": "Made elsewhere"})
-    assert before
     page.wait_for_selector("text=Made elsewhere", timeout=30_000)
     context.close()
 

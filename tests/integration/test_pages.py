@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, update
 from starlette.testclient import TestClient
+from tests.brokers import PASSWORD, actor, make_broker
 
 from portico.services import configure
 from portico.services.broker import Broker
@@ -16,7 +17,6 @@ from portico.web.app import create_app
 from portico.web.forms import move_lines
 from portico.web.guard import local_path
 from portico.web.portal import viewer_texts
-from tests.brokers import PASSWORD, TENANT, actor, make_broker
 
 ORIGIN = "https://localhost:8443"
 SAME = {"origin": ORIGIN}
@@ -80,7 +80,9 @@ def test_the_log_in_form_leads_to_where_one_wanted_to_go(client: TestClient) -> 
     assert first.headers["location"] == "/login?next=%2Fadmin%2Fpools%3Fq%3Dx"
     form = Page(client.get(first.headers["location"]).text)
     assert form.field("next") == "/admin/pools?q=x"
-    answer = client.post("/login", data={"username": "admin", "password": PASSWORD, "next": form.field("next")}, headers=SAME)
+    answer = client.post(
+        "/login", data={"username": "admin", "password": PASSWORD, "next": form.field("next")}, headers=SAME
+    )
     assert answer.headers["location"] == "/admin/pools?q=x"
     cookie = answer.headers["set-cookie"].lower()
     assert cookie.startswith("__host-portico=")
@@ -88,7 +90,9 @@ def test_the_log_in_form_leads_to_where_one_wanted_to_go(client: TestClient) -> 
 
 
 @pytest.mark.capability("S029")
-@pytest.mark.parametrize("target", ["//evil.example", "https://evil.example/", "/\\evil.example", "/a\nb", "evil", "", "/login?next=/"])
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example/", "/\\evil.example", "/a\nb", "evil", "", "/login?next=/"]
+)
 def test_only_paths_of_ours_are_gone_to_after_log_in(target: str) -> None:
     """Whatever is not a plain path of this site becomes the portal."""
     assert local_path(target) == "/"
@@ -119,7 +123,9 @@ def test_who_is_locked_out_is_told_how_long(client: TestClient) -> None:
 
 
 @pytest.mark.capability("S029")
-@pytest.mark.parametrize("headers", [{"origin": "https://evil.example"}, {"origin": ORIGIN, "sec-fetch-site": "cross-site"}, {}])
+@pytest.mark.parametrize(
+    "headers", [{"origin": "https://evil.example"}, {"origin": ORIGIN, "sec-fetch-site": "cross-site"}, {}]
+)
 def test_a_log_in_from_another_site_is_refused(client: TestClient, headers: dict[str, str]) -> None:
     """Nobody else can log a browser in, nor may a request that proves nothing."""
     answer = client.post("/login", data={"username": "admin", "password": PASSWORD}, headers=headers)
@@ -188,7 +194,9 @@ def test_an_offer_that_is_gone_is_refused_in_a_sentence(client: TestClient) -> N
 @pytest.mark.capability("S122")
 def test_the_navigation_holds_only_what_the_role_reaches(client: TestClient, broker: Broker) -> None:
     """A role that views pools sees pools, and is refused the rest also by address."""
-    role = configure.create_item(broker, actor(broker), "roles", {"name": "Pools", "areas": {"pools": "view", "desktops": "view"}})
+    role = configure.create_item(
+        broker, actor(broker), "roles", {"name": "Pools", "areas": {"pools": "view", "desktops": "view"}}
+    )
     with broker.db.write() as conn:
         conn.execute(update(t.users).where(t.users.c.id == "user").values(role_id=role["id"]))
     log_in(client, "user")
@@ -268,7 +276,12 @@ def test_the_lines_of_a_policy_are_added_and_saved_without_a_script(client: Test
     more = client.post("/admin/policies/new", data=typed | {"intent": "assignments/add"}, headers=SAME)
     assert more.status_code == 200
     assert any(attrs.get("name") == "assignments.0.pool_id" for _, attrs in Page(more.text).tags)
-    line = {"assignments.0.pool_id": pool, "assignments.0.quantity": "1", "assignments.0.order": "random", "assignments.0.display": "pool"}
+    line = {
+        "assignments.0.pool_id": pool,
+        "assignments.0.quantity": "1",
+        "assignments.0.order": "random",
+        "assignments.0.display": "pool",
+    }
     saved = client.post("/admin/policies/new", data=typed | line, headers=SAME)
     assert saved.status_code == 303, re.findall(r'class="error".*?</p>', saved.text)
     assert "Engineering" in client.get(saved.headers["location"]).text
@@ -317,9 +330,18 @@ def test_every_page_is_whole_and_holds_no_inline_code(client: TestClient, broker
     pages = ["/login"]
     log_in(client)
     nouns = [noun for noun in configure.NOUNS if noun not in ("tenants", "tokens")]
-    pages += [*PORTAL, *CONSOLE, *(f"/admin/{noun}" for noun in nouns), f"/admin/pools/{pool}", f"/admin/pools/{pool}/delete"]
+    pages += [
+        *PORTAL,
+        *CONSOLE,
+        *(f"/admin/{noun}" for noun in nouns),
+        f"/admin/pools/{pool}",
+        f"/admin/pools/{pool}/delete",
+    ]
     pages += [f"/admin/pools/{pool}?tab={tab}" for tab in ("settings", "history")]
-    pages += [f"/admin/{noun}/new" for noun in ("centers", "pools", "policies", "users", "roles", "protocol-plans", "power-plans", "release-plans")]
+    pages += [
+        f"/admin/{noun}/new"
+        for noun in ("centers", "pools", "policies", "users", "roles", "protocol-plans", "power-plans", "release-plans")
+    ]
     for path in pages:
         if path == "/login":
             client.cookies.clear()

@@ -91,7 +91,7 @@ def lines_of(form: FormData, name: str, columns: Sequence[Widget]) -> list[dict[
     prefix = f"{name}."
     numbers = {key[len(prefix) :].partition(".")[0] for key in form if key.startswith(prefix)}
     found = []
-    for number in sorted((int(n) for n in numbers if n.isdecimal() and len(n) < 6))[:LINE_LIMIT]:
+    for number in sorted(int(n) for n in numbers if n.isdecimal() and len(n) < 6)[:LINE_LIMIT]:
         line, _ = read(form, [replace(column, name=f"{prefix}{number}.{column.name}") for column in columns])
         line = get(line, f"{prefix}{number}", {})
         if form.get(f"{prefix}{number}.id"):
@@ -167,7 +167,10 @@ def _filled(widget: Widget, data: Mapping[str, Any], errors: Mapping[str, str]) 
     error = errors.get(widget.name, "")
     if widget.kind == "lines":
         lines = tuple(
-            tuple(_filled(replace(column, name=f"{widget.name}.{at}.{column.name}"), data, errors) for column in widget.columns)
+            tuple(
+                _filled(replace(column, name=f"{widget.name}.{at}.{column.name}"), data, errors)
+                for column in widget.columns
+            )
             for at in range(len(value or ()))
         )
         return replace(widget, value=list(value or ()), lines=lines, error=error)

@@ -59,7 +59,9 @@ async def posted(request: Request, me: SignedIn = Depends(signed_in)) -> FormDat
     form = await read_form(request)
     token = request.headers.get("x-csrf-token") or str(form.get("csrf") or "")
     if not hmac.compare_digest(token.encode(), me.csrf.encode()):
-        raise Denied(N_("This form was opened in a session that has ended. Go back, load the page again and repeat it."))
+        raise Denied(
+            N_("This form was opened in a session that has ended. Go back, load the page again and repeat it.")
+        )
     return form
 
 
@@ -84,7 +86,9 @@ def check_origin(request: Request) -> None:
     ours = origin_of(broker_of(request).config.public_url)
     foreign = (origin != "null" and origin_of(origin) != ours) or (site and site != "same-origin")
     if foreign or (origin == "null" and not site):
-        raise Denied(N_("This request did not come from a page of this site."), detail=f"origin {origin!r}, site {site!r}")
+        raise Denied(
+            N_("This request did not come from a page of this site."), detail=f"origin {origin!r}, site {site!r}"
+        )
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:

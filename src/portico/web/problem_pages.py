@@ -42,7 +42,12 @@ def problem_page(request: Request, problem: PorticoError) -> Response:
     log.info("page refused", code=problem.code, path=request.url.path, detail=problem.detail)
     headers = {"Retry-After": str(int(problem.retry_after))} if isinstance(problem, Unavailable) else {}
     if "application/json" in request.headers.get("accept", ""):
-        body = {"code": problem.code, "title": TITLES.get(status, TITLES[500]), "detail": problem.sentence, "status": status}
+        body = {
+            "code": problem.code,
+            "title": TITLES.get(status, TITLES[500]),
+            "detail": problem.sentence,
+            "status": status,
+        }
         return JSONResponse(body, status, headers, media_type="application/problem+json")
     answer = page(
         request,

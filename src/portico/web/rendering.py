@@ -43,7 +43,9 @@ def broker_of(request: Request) -> Broker:
     return cast(Broker, request.app.state.broker)
 
 
-def page(request: Request, what: Page | str, me: SignedIn | None = None, status: int = 200, **context: Any) -> HTMLResponse:
+def page(
+    request: Request, what: Page | str, me: SignedIn | None = None, status: int = 200, **context: Any
+) -> HTMLResponse:
     """Render a page, or only the block of it that the request names as `fragment` and the page allows."""
     what = Page(what) if isinstance(what, str) else what
     preferences: Mapping[str, str] = me.preferences if me else {}

@@ -141,7 +141,9 @@ def _do(broker: Broker, actor: Actor, id: str, action: str) -> PorticoError | No
 def _all_items(broker: Broker, actor: Actor, area: Area, search: str) -> Iterator[dict[str, Any]]:
     cursor, sent = None, 0
     while sent < EXPORT_LIMIT:
-        found = configure.list_items(broker, actor, area.noun, Query(search, sort=area.sort, cursor=cursor, limit=cells.ALL))
+        found = configure.list_items(
+            broker, actor, area.noun, Query(search, sort=area.sort, cursor=cursor, limit=cells.ALL)
+        )
         yield from found.items
         sent += len(found.items)
         if not found.next:

@@ -27,7 +27,11 @@ UNDOABLE = frozenset(
 )
 FIRST = {  # what a new item begins with, so that the common case is filled in
     "pools": {
-        "provisioning": {"limits": {"enabled": True, "start_below": 1, "stop_at": 5}, "deletable": True, "name_template": "desktop-{SEQUENCE}"}
+        "provisioning": {
+            "limits": {"enabled": True, "start_below": 1, "stop_at": 5},
+            "deletable": True,
+            "name_template": "desktop-{SEQUENCE}",
+        }
     },
 }
 
@@ -136,7 +140,14 @@ def form_context(
     shown = {widget.name for _, widgets in sections for widget in widgets}
     shown |= {cell.name for _, widgets in sections for widget in widgets for line in widget.lines for cell in line}
     loose = [text for name, text in errors.items() if name not in shown]
-    return {"item": item, "sections": sections, "errors": errors, "loose": loose, "layout": made, "title_of": cells.title_of}
+    return {
+        "item": item,
+        "sections": sections,
+        "errors": errors,
+        "loose": loose,
+        "layout": made,
+        "title_of": cells.title_of,
+    }
 
 
 def _form(

@@ -74,9 +74,16 @@ def _widget(broker: Broker, actor: Actor, info: Any, path: str = "") -> Widget:
     elif name == "areas":
         made = replace(made, kind="areas", options=tuple(Option(area, area.capitalize()) for area in access.AREAS))
     elif name == "rule.rules.attribute":
-        made = replace(made, kind="choice", options=tuple(Option(value, value.replace("_", " ")) for value in ATTRIBUTES))
+        made = replace(
+            made, kind="choice", options=tuple(Option(value, value.replace("_", " ")) for value in ATTRIBUTES)
+        )
     elif info.choices:
-        made = replace(made, kind="choice", required=True, options=tuple(Option(value, WORDS.get(value, value)) for value in info.choices))
+        made = replace(
+            made,
+            kind="choice",
+            required=True,
+            options=tuple(Option(value, WORDS.get(value, value)) for value in info.choices),
+        )
     elif name in PROSE:
         made = replace(made, kind="area")
     elif info.type == "list":

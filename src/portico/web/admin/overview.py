@@ -21,7 +21,12 @@ OVERVIEW = Page("admin/overview.html", ("live",))
 STEPS = (
     ("centers", N_("Connect a cloud"), N_("A center tells Portico where desktops come from."), "/admin/centers/new"),
     ("images", N_("Choose an image"), N_("Scanning the center brings its images."), "/admin/images"),
-    ("pools", N_("Make a pool"), N_("A pool builds desktops from the image before they are needed."), "/admin/pools/new"),
+    (
+        "pools",
+        N_("Make a pool"),
+        N_("A pool builds desktops from the image before they are needed."),
+        "/admin/pools/new",
+    ),
     ("users", N_("Let someone in"), N_("Add a person, and offer them the pool by a policy."), "/admin/users/new"),
     ("desktops", N_("Open it"), N_("Open the desktop from the portal, as its people will."), "/"),
 )

@@ -42,7 +42,13 @@ def show(
     named = cells.with_names(broker, me.actor, area, [item])[0]
     tabs = _tabs(me, area)
     tab = tab if tab in tabs else "overview"
-    context: dict[str, Any] = {"item": named, "tab": tab, "tabs": tabs, "name": cells.title_of(noun, item), "cell": cells.cell}
+    context: dict[str, Any] = {
+        "item": named,
+        "tab": tab,
+        "tabs": tabs,
+        "name": cells.title_of(noun, item),
+        "cell": cells.cell,
+    }
     if tab == "settings":
         context |= form_context(request, me, area, item, {})
     elif tab == "history":

@@ -73,7 +73,9 @@ def _account(
         me,
         status,
         lines=sessions.list_own(broker_of(request), me),
-        zones=sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/"))),
+        zones=sorted(
+            zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/"))
+        ),
         themes=THEMES,
         names=LANGUAGES,
         errors=errors or {},

@@ -93,9 +93,13 @@ def home(
 
 def tone(offer: Offer) -> str:
     """Return the tone of an offer's card."""
-    return {"ready": "ready", "in use": "use", "disconnected": "use", "preparing": "working", "unavailable": "trouble"}.get(
-        offer.state, "off"
-    )
+    return {
+        "ready": "ready",
+        "in use": "use",
+        "disconnected": "use",
+        "preparing": "working",
+        "unavailable": "trouble",
+    }.get(offer.state, "off")
 
 
 KINDS = {

@@ -24,7 +24,9 @@ TEXTS = {
     "ended.ticket.invalid": N_("This link to the desktop is no longer valid. Connect again to get a new one."),
     "ended.ticket.used": N_("This link to the desktop was used already. Connect again to get a new one."),
     "ended.desktop.unreachable": N_("The desktop does not answer."),
-    "ended.desktop.refused": N_("The desktop did not accept the connection. Connect again, or restart the desktop if that does not help."),
+    "ended.desktop.refused": N_(
+        "The desktop did not accept the connection. Connect again, or restart the desktop if that does not help."
+    ),
     "ended.closed.by_administrator": N_("An administrator has closed the session."),
     "ended.closed.elsewhere": N_("You have opened this desktop in another window or on another device."),
     "ended.broker.unreachable": N_("The service is not reachable at the moment."),
@@ -32,7 +34,7 @@ TEXTS = {
     "ended.signed_out": N_("You are no longer logged in. Log in again to go on; your programs are still running."),
     "ended.failed": N_("This browser could not show the desktop."),
     "toolbar": N_("Session"),
-    "toolbar.grip": N_("Session toolbar: drag it aside, or move it with the arrow keys"),
+    "toolbar.grip": N_("Session toolbar: drag it aside, or move it with Shift and the arrow keys"),
     "toolbar.show": N_("Show the session toolbar (Ctrl + Alt + Shift)"),
     "toolbar.clipboard": N_("Clipboard"),
     "toolbar.keys": N_("Keys"),
@@ -51,8 +53,12 @@ TEXTS = {
     "quality.poor": N_("Connection: slow, {ms} ms"),
     "view_only": N_("View only"),
     "clipboard.title": N_("Clipboard"),
-    "clipboard.help": N_("Text copied on the desktop appears here. Text that you write here can be pasted on the desktop."),
-    "clipboard.help.in": N_("Text that you write here can be pasted on the desktop. Copying from the desktop is not allowed."),
+    "clipboard.help": N_(
+        "Text copied on the desktop appears here. Text that you write here can be pasted on the desktop."
+    ),
+    "clipboard.help.in": N_(
+        "Text that you write here can be pasted on the desktop. Copying from the desktop is not allowed."
+    ),
     "clipboard.help.out": N_("Text copied on the desktop appears here. Pasting to the desktop is not allowed."),
     "clipboard.text": N_("Text"),
     "clipboard.send": N_("Send to the desktop"),
