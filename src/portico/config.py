@@ -20,14 +20,23 @@ class Config:
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")  # whose X-Forwarded-For we believe
     egress_allow: tuple[str, ...] = ()  # networks, besides public ones, that typed URLs may reach
     log_format: str = "text"  # text | json
-    log_level: str = "info"
+    log_level: str = "info"  # debug | info | warning | error
     # the gateway
-    gateway_listen: str = "127.0.0.1:8445"
-    gateway_name: str = "gateway"
+    gateway_listen: str = "127.0.0.1:8445"  # the gateway's own HTTPS
+    gateway_name: str = "gateway"  # what the console calls this gateway
     gateway_token: str = field(default="", repr=False)  # one-time enrolment token
-    broker_url: str = "https://127.0.0.1:8444"
+    gateway_certificate: Path = (
+        Path()
+    )  # PEM files of the gateway's listener; empty: signed by the deployment at enrolment
+    gateway_key: Path = Path()
+    gateway_origins: tuple[str, ...] = ()  # origins, besides public_url, whose pages may open sessions
+    broker_url: str = (
+        "https://127.0.0.1:8444"  # of gateway and forwarder; several, separated by commas, are tried in order
+    )
     ca_fingerprint: str = ""  # SHA-256 of the deployment's CA certificate, hex
     front_listen: str = "127.0.0.1:8443"  # the forwarder's listener, where no load balancer stands before us
+    front_certificate: Path = Path()  # PEM files of the forwarder; empty: STATE/front/cert.pem and key.pem
+    front_key: Path = Path()
 
     @property
     def database_url(self) -> str:

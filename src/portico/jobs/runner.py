@@ -159,7 +159,7 @@ class Runner:
         decision = decide(claim.attempt, kind.max_attempts, retry_after)
         if decision is not None:
             with self._broker.db.write() as conn:
-                run_at = now + timedelta(seconds=decision.seconds)
+                run_at = now + timedelta(seconds=decision.wait_seconds)
                 if jobs.run_again(conn, row.id, claim.fence, run_at, error):
                     return
         self._end(row, claim, jobs.FAILED, error, None)

@@ -98,7 +98,7 @@ def update_item(
     try:
         with broker.db.write() as conn:
             old = _row(conn, actor, kind, id)
-            if version is not None and "version" in kind.table.c and version != old.version:
+            if version is not None and kind.is_versioned and version != old.version:
                 raise _meanwhile()
             values, wrong = validate(kind.form, merged(writer.form_values(conn, old), fields, kind.form))
             write = Write(broker, conn, actor, kind, id, old, values, ready)
@@ -192,10 +192,10 @@ def _refuse(write: Write, writer: Writer, wrong: Mapping[str, str]) -> None:
 def _overwrite(write: Write, values: dict[str, Any]) -> None:
     table = write.noun.table
     here = table.c.id == write.id
-    for name, value in (("version", getattr(write.old, "version", 0) + 1), ("updated_at", write.broker.now())):
-        if name in table.c:
-            values = values | {name: value}
-    if "version" in table.c:
+    if "updated_at" in table.c:
+        values = values | {"updated_at": write.broker.now()}
+    if write.noun.is_versioned:
+        values = values | {"version": write.old.version + 1}
         here &= table.c.version == write.old.version
     if write.conn.execute(update(table).where(here).values(values)).rowcount != 1:
         raise _meanwhile()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from portico.domain.access import Actor, Level
 from portico.domain.states import USABLE, Event
@@ -61,7 +62,7 @@ def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
     certificate = ""
     if message.get("csr"):
         try:
-            certificate = broker.keys.sign_request(_text(message, "csr", 8000), "gateway", _names(message, name), now)
+            certificate = broker.keys.sign_request(_text(message, "csr", 8000), "gateway", _brokers_names(broker), now)
         except ValueError as problem:
             raise Invalid(
                 "The certificate request is not understood.", {"csr": "A PEM request is wanted."}
@@ -81,10 +82,10 @@ def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _names(message: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    wanted = message.get("names")
-    given = [str(one)[:200] for one in wanted[:10]] if isinstance(wanted, list) else []
-    return tuple(dict.fromkeys([*given, name]))
+def _brokers_names(broker: Broker) -> frozenset[str]:
+    """Return the names under which people and agents know the brokers: no gateway is given a certificate for those."""
+    host = urlsplit(broker.config.public_url).hostname or ""
+    return frozenset() if host in ("localhost", "127.0.0.1", "::1") else frozenset({host})
 
 
 def authenticate(broker: Broker, bearer: str) -> GatewayId | None:

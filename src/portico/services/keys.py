@@ -110,12 +110,17 @@ class KeyRing:
         """The public key that sshd on desktops trusts for users, in OpenSSH form."""
         return str(self._newest("ssh_user_ca").public)
 
-    def sign_request(self, csr_pem: str, role: str, names: tuple[str, ...], now: datetime) -> str:
-        """Sign a certificate for the key in a CSR; the subject and names are ours, never the request's. Raises ValueError."""
+    def sign_request(self, csr_pem: str, role: str, not_for: frozenset[str], now: datetime) -> str:
+        """Sign a certificate for the key and names of a CSR (RFC 2986), names in `not_for` left out. Raises ValueError."""
         request = x509.load_pem_x509_csr(csr_pem.encode())
         if not request.is_signature_valid:
             raise ValueError("the request is not signed with its own key")
-        return self._issue(request.public_key(), role, names, now)
+        try:
+            asked = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound as problem:
+            raise ValueError("the request names no address") from problem
+        names = [str(name.value) for name in asked if isinstance(name, x509.DNSName | x509.IPAddress)]
+        return self._issue(request.public_key(), role, tuple(name for name in names if name not in not_for)[:10], now)
 
     def issue(self, role: str, names: tuple[str, ...], now: datetime) -> tuple[str, str]:
         """Make a key and a certificate for it; returns (certificate PEM, key PEM). `role` stands in the OU."""

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Table, or_, select
+from sqlalchemy import ColumnElement, Integer, Table, or_, select
 
 from portico.domain.model import Policy, Pool, PowerPlan, ProtocolPlan, ReleasePlan, Role
 from portico.services.fields import FIELDS
@@ -37,6 +37,11 @@ class Noun:
     may_create: bool = False
     may_delete: bool = False
     actions: tuple[str, ...] = ()
+
+    @property
+    def is_versioned(self) -> bool:
+        """Whether each change raises the row's version (a gateway's `version` is that of its software)."""
+        return "version" in self.table.c and isinstance(self.table.c.version.type, Integer)
 
     @property
     def singular(self) -> str:

@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.errors import PorticoError
-from portico.web.problems import plain_page
+from portico.web import pages, problem_pages
 
 # The routers of portal and console.
-PAGES: tuple[APIRouter, ...] = ()
+PAGES: tuple[APIRouter, ...] = (pages.router,)
 
 # How trouble looks where a person is.
-PROBLEM_PAGE: Callable[[Request, PorticoError], Response] = plain_page
+PROBLEM_PAGE: Callable[[Request, PorticoError], Response] = problem_pages.problem_page

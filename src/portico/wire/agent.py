@@ -2,12 +2,13 @@
 
 Agent → broker (TLS pinned to the deployment's CA by the SHA-256 fingerprint of the CA certificate, hex):
 
+GET  /agent/v1/ca        → the deployment's CA certificate, PEM; asked without verification and believed because of its fingerprint
 POST /agent/v1/enroll    {"v": 1, "token": str, "agent_version": str, "facts": FACTS}
                          → {"agent_id": str, "bearer": str, "ca": PEM, "certificate": PEM, "key": PEM,   (for the 8080 server)
                             "ssh_user_ca": "ssh-ed25519 …", "heartbeat_seconds": int}
                          401 for an unknown, used or expired token.
 POST /agent/v1/report    Authorization: Bearer …   {"v": 1, "boot_id": str, "sequence": int, "facts": FACTS | absent,
-                            "sessions": [SESSION], "events": [EVENT], "results": [RESULT]}
+                            "sessions": [SESSION], "events": [EVENT], "results": [RESULT], "dropped": int | absent (events that were lost)}
                          → {"ok": true, "heartbeat_seconds": int}
 GET  /agent/v1/commands?wait=25   Authorization: Bearer …  → {"commands": [COMMAND]}      (held open until there is one)
 

@@ -2,8 +2,12 @@
 
 Gateway → broker (opened by the gateway; bearer over TLS pinned to the deployment's CA):
 
-POST /gateway/v1/enroll   {"v": 1, "token": str, "name": str, "version": str, "public_url": str}
-                          → {"gateway_id": str, "bearer": str, "keys": JWKS, "group": str, "realm": str}
+GET  /gateway/v1/ca       → the deployment's CA certificate, PEM; asked for without verification and believed only if the SHA-256 of its
+                          DER is the configured fingerprint. From then on it is the only root, and names are checked as usual.
+POST /gateway/v1/enroll   {"v": 1, "token": str, "name": str, "version": str, "public_url": str, "csr": PEM?}
+                          → {"gateway_id": str, "bearer": str, "keys": JWKS, "group": str, "realm": str, "certificate": PEM?, "ca": PEM?}
+                          401 for an unknown, used or expired token. `csr` is there unless the gateway was given certificate files;
+                          `certificate` is then signed by the deployment's CA for the names and addresses of the CSR (role "gateway").
 POST /gateway/v1/redeem   {"ticket": str, "client_address": str}
                           → GRANT   |  401 forged/expired · 409 used · 410 its assignment has ended · 403 for another gateway (problem+json)
 POST /gateway/v1/report   {"v": 1, "boot_id": str, "sequence": int, "load": {"sessions": int, "cpu": float},
@@ -15,6 +19,7 @@ GET  /gateway/v1/control?after=N   held open ≤ 25 s → {"messages": [MESSAGE]
 
 MESSAGE   {"id": int, "kind": "close", "connection": str, "reason": str} | {"id": int, "kind": "keys", "keys": JWKS}
           | {"id": int, "kind": "drain", "on": bool}
+          (a close's `reason` is a name of CLOSE; any other text counts as "session.ended" and goes into the log)
 
 GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "protocol": "vnc"|"ssh"|"rdp",
            "target": {"host": str, "port": int, "realm": str},
@@ -30,6 +35,8 @@ Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss:
  3. answer, text: {"ok": true, "policy": {...}} or {"error": CODE, "message": sentence} followed by close 4001…4009 (see CLOSE)
  4. vnc: binary both ways is RFB as a server speaks it to a client, security type None first.
     ssh: binary = terminal bytes; text from the browser = {"resize": [columns, rows]}; text to it = {"exit": status}
+    both: text {"ping": int} from the browser is answered {"pong": the same}, so that the page can show the round-trip time
+ 5. the gateway ends with a close code of CLOSE, whose name is the close reason; 1000 when the desktop ended the session itself
 """
 
 VERSION = 1

@@ -73,7 +73,7 @@ def query_of(noun: Noun, request: Request) -> Query:
 
 def item_response(item: dict[str, Any], status: int = 200) -> JSONResponse:
     """Answer an item with its ETag (RFC 9110)."""
-    headers = {"ETag": f'"{item["version"]}"'} if "version" in item else {}
+    headers = {"ETag": f'"{item["version"]}"'} if isinstance(item.get("version"), int) else {}
     return JSONResponse(item, status, headers)
 
 

@@ -32,20 +32,30 @@ def schema_name(noun: Noun) -> str:
 def describe_api(app: FastAPI) -> dict[str, Any]:
     """Return the description of the API, made once."""
     if app.openapi_schema is None:
-        routes = [route for route in app.routes if getattr(route, "path", "").startswith("/api/v1")]
-        found = get_openapi(
-            title="Portico",
-            version=__version__,
-            openapi_version="3.1.0",
-            summary="The connection broker's API",
-            routes=routes,
-        )
+        about: dict[str, Any] = {
+            "version": __version__,
+            "openapi_version": "3.1.0",
+            "summary": "The connection broker's API",
+        }
+        found = get_openapi(title="Portico", routes=app.routes, **about)
+        found["paths"] = {path: what for path, what in found["paths"].items() if path.startswith("/api/v1/")}
+        for operations in found["paths"].values():
+            for operation in operations.values():
+                _own_problem(operation["responses"])
         parts = found.setdefault("components", {})
         parts.setdefault("schemas", {}).update(_schemas())
+        for name in ("HTTPValidationError", "ValidationError"):
+            parts["schemas"].pop(name, None)
         parts["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
         found["security"] = [{"bearer": []}]
         app.openapi_schema = found
     return app.openapi_schema
+
+
+def _own_problem(responses: dict[str, Any]) -> None:
+    """Take away the framework's own description of a 422, which we never answer."""
+    if "application/json" in responses.get("422", {}).get("content", {}):
+        del responses["422"]
 
 
 def _schemas() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from portico.web.problems import refused
 
 router = APIRouter(tags=["Session"])
 
-_TOKEN = record("token expires_at user", token="string", expires_at="string", user="object")
+_TOKEN = record("token expires_at user", token="string", expires_at="string", user="object")  # noqa: S106 - a type, no password
 
 
 @router.post(

@@ -1,0 +1,74 @@
+# Portico. `make help` lists the targets; each sets up what it needs by itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+export PYTHONPATH := src
+export VENV
+JOBS ?= 2
+PYTEST := $(PYTHON) -m pytest
+PARTS := tests/unit tests/contract tests/integration tests/e2e
+MESSAGES := $(PYTHON) -m babel.messages.frontend -q
+
+.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint test test-openstack test-full bench capabilities \
+  messages reference lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+setup: ## Install all that the tests need (packages of the system as root or with sudo)
+	@tools/setup test
+
+setup-demo:
+	@tools/setup demo
+
+setup-browser:
+	@tools/setup browser
+
+setup-python:
+	@tools/setup python
+
+demo: setup-demo ## Run everything on this machine; print the address and the users; Ctrl-C removes it all
+	@exec $(PYTHON) -m portico demo --state build/demo $(DEMO)
+
+demo-check: setup-browser ## Drive the demo with a headless browser; pictures and timings land in build/demo-check
+	@$(PYTEST) -q -s tests/e2e/test_demo_check.py $(ARGS)
+
+lint: setup-python
+	@$(VENV)/bin/ruff format --check src tests
+	@$(VENV)/bin/ruff check src tests
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/vermin -q --no-tips --violations --eval-annotations -t=3.6- $$(ls src/portico/agent/*.py src/portico/wire/*.py | grep -v tickets.py)
+
+check: lint ## Lint, types, layers, unit and contract tests: seconds
+	@$(PYTEST) -q -n $(JOBS) tests/unit tests/contract -k "not local" $(ARGS)
+
+test: setup lint ## All tests that need no cloud; leaves build/capabilities.json
+	@$(PYTEST) -n $(JOBS) --dist loadgroup --capabilities build/capabilities.json $(PARTS) $(ARGS)
+
+test-openstack: ## Run the OpenStack suite on a real cloud (none in this version)
+	@echo "There is no OpenStack suite in this version yet: every line that needs a real cloud stands as unverified."
+
+test-full: setup lint ## The whole matrix: more examples for each property, and everything of make test
+	@HYPOTHESIS_PROFILE=full $(PYTEST) -n $(JOBS) --dist loadgroup --capabilities build/capabilities.json $(PARTS) $(ARGS)
+
+bench: setup ## Print ratios of this machine, as in docs/reference
+	@if [ -d tests/bench ]; then $(PYTEST) -q -s tests/bench $(ARGS); else echo "There is no benchmark in this version yet."; fi
+
+capabilities: ## Print which lines of docs/reference/capabilities.md are proven, after make test
+	@python3 tests/capability_table.py build/capabilities.json
+
+messages: setup-python ## Extract texts, update and compile the catalogues
+	@$(MESSAGES) extract -F babel.cfg -k _ -k N_ --no-location --sort-output --project Portico -o src/portico/locale/portico.pot src/portico
+	@$(MESSAGES) update -D portico -i src/portico/locale/portico.pot -d src/portico/locale --no-fuzzy-matching --ignore-pot-creation-date
+	@$(MESSAGES) compile -D portico -d src/portico/locale
+
+reference: setup-python ## Write the generated pages of docs/reference anew
+	@$(PYTHON) tools/reference
+
+lock: ## Choose new versions of all Python and front-end packages (constraints.txt, package-lock.json)
+	@tools/lock
+
+clean: ## Remove what was built and installed in this checkout
+	@rm -rf build .venv src/*.egg-info src/portico/web/static/vendor .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,161 @@
+"""What the agent remembers across its own restarts, in one file of mode 0600: credentials, sequence, sessions, unsent events."""
+
+import contextlib
+import json
+import logging
+import os
+import threading
+import uuid
+from typing import Any, Dict, List
+
+from portico.agent.session import Event, Session
+
+log = logging.getLogger("portico.agent")
+
+MOST_EVENTS = 500
+_KERNEL_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_CREDENTIALS = ("agent_id", "bearer", "ca", "certificate", "key", "ssh_user_ca")
+
+
+class State:
+    """The agent's memory; every change is on disk before the method returns. Safe to use from several threads."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.RLock()
+        values = _read(path)
+        kernel = _kernel_boot_id()
+        # Sequence numbers rise within a boot id. Lost memory is a new boot to the broker, else our events would look old.
+        fresh = not kernel or values.get("kernel") != kernel or not values.get("boot_id")
+        self._values = {
+            "kernel": kernel,
+            "boot_id": uuid.uuid4().hex if fresh else values["boot_id"],
+            "sequence": 0 if fresh else int(values.get("sequence", 0)),
+            "credentials": values.get("credentials", {}),
+            "sessions": values.get("sessions", {}),
+            "users": values.get("users", {}),
+            "events": values.get("events", []),
+            "dropped": int(values.get("dropped", 0)),
+        }  # type: Dict[str, Any]
+        if fresh:
+            for event in self._values["events"]:
+                event["sequence"] = self._next()
+
+    @property
+    def boot_id(self) -> str:
+        """The name of this boot."""
+        return str(self._values["boot_id"])
+
+    @property
+    def credentials(self) -> Dict[str, str]:
+        """What the broker gave at enrolment; empty before."""
+        with self._lock:
+            return dict(self._values["credentials"])
+
+    def enrolled(self, answer: Dict[str, Any]) -> None:
+        """Keep the credentials of an enrolment."""
+        with self._lock:
+            self._values["credentials"] = {name: str(answer.get(name, "")) for name in _CREDENTIALS}
+            self._write()
+
+    def forget_credentials(self) -> None:
+        """Drop credentials that the broker no longer accepts."""
+        with self._lock:
+            self._values["credentials"] = {}
+            self._write()
+
+    def sessions(self) -> Dict[str, Session]:
+        """Return the known sessions by kind."""
+        with self._lock:
+            return {kind: Session(**values) for kind, values in self._values["sessions"].items()}
+
+    def users(self) -> Dict[str, str]:
+        """Return by kind of session whom the last `prepare` named."""
+        with self._lock:
+            return dict(self._values["users"])
+
+    def expect(self, kind: str, user: str) -> None:
+        """Note whom a session of this kind is for."""
+        with self._lock:
+            self._values["users"][kind] = user
+            self._write()
+
+    def happened(self, sessions: Dict[str, Session], users: Dict[str, str], events: List[Event]) -> None:
+        """Keep the sessions as they are now, and the events until they are delivered (the oldest go when there are too many)."""
+        with self._lock:
+            self._values["sessions"] = {kind: dict(session._asdict()) for kind, session in sessions.items()}
+            self._values["users"] = dict(users)
+            kept = self._values["events"]
+            for event in events:
+                kept.append(dict(event._asdict(), sequence=self._next()))
+            excess = len(kept) - MOST_EVENTS
+            if excess > 0:
+                del kept[:excess]
+                self._values["dropped"] += excess
+                log.warning("events dropped count=%d", excess)
+            self._write()
+
+    def next_sequence(self) -> int:
+        """Return the next number for a report; never the same again within this boot id."""
+        with self._lock:
+            number = self._next()
+            self._write()
+            return number
+
+    def unsent(self) -> List[Dict[str, Any]]:
+        """Return the events that the broker has not confirmed."""
+        with self._lock:
+            return [dict(event) for event in self._values["events"]]
+
+    def dropped(self) -> int:
+        """Return how many events were lost since the last confirmed report."""
+        with self._lock:
+            return int(self._values["dropped"])
+
+    def delivered(self, events: List[Dict[str, Any]], dropped: int) -> None:
+        """Forget events that the broker has confirmed."""
+        if not events and not dropped:
+            return
+        with self._lock:
+            done = {event["sequence"] for event in events}
+            self._values["events"] = [event for event in self._values["events"] if event["sequence"] not in done]
+            self._values["dropped"] -= dropped
+            self._write()
+
+    def _next(self) -> int:
+        self._values["sequence"] += 1
+        return int(self._values["sequence"])
+
+    def _write(self) -> None:
+        write_secret(self._path, json.dumps(self._values).encode("utf-8"))
+
+
+def write_secret(path: str, content: bytes) -> None:
+    """Replace a file by one of mode 0600, all at once."""
+    aside = "{}.{}.new".format(path, os.getpid())
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(aside)
+    file = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "wb") as stream:
+        stream.write(content)
+    os.replace(aside, path)
+
+
+def _read(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            values = json.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as problem:
+        log.error("state lost problem=%s", problem)
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _kernel_boot_id() -> str:
+    try:
+        with open(_KERNEL_BOOT_ID, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

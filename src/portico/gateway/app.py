@@ -1,0 +1,180 @@
+"""The gateway process: enrol, listen, report, obey, and leave politely."""
+
+import asyncio
+import contextlib
+import signal
+import socket as sockets
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from picows import ws_create_server
+
+from portico import logs
+from portico.config import Config
+from portico.errors import Invalid, PorticoError, Unavailable
+from portico.gateway import identity as identities
+from portico.gateway.broker import Broker
+from portico.gateway.control import Control
+from portico.gateway.doors import Doors
+from portico.gateway.reports import Reports
+from portico.gateway.sessions import Session, Sessions
+from portico.gateway.trust import Trust, server_context
+from portico.gateway.websocket import MAX_FRAME
+
+new_event_loop: Callable[[], asyncio.AbstractEventLoop]
+try:
+    from uvloop import new_event_loop
+except ImportError:  # The standard loop serves as well, with somewhat more CPU.
+    from asyncio import new_event_loop
+
+log = logs.get(__name__)
+
+SWEEP_SECONDS = 1.0
+DRAIN_SECONDS = 1.0  # for sessions that are being opened when we are told to go
+LAST_REPORT_SECONDS = 2.0
+TLS_HANDSHAKE_SECONDS = 10.0
+PING_SECONDS = 20.0
+
+
+def run_gateway(config: Config) -> int:
+    """Run the gateway until SIGTERM or SIGINT and return the exit status."""
+    logs.configure(config.log_format, config.log_level)
+    return run_until_signal(lambda stop: _run(config, stop))
+
+
+def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> int:
+    """Run a process's main coroutine with an event that SIGTERM and SIGINT set; trouble is logged and gives 1."""
+
+    async def wrapped() -> None:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(_unexpected)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await main(stop)
+
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(wrapped())
+    except PorticoError as problem:
+        log.error("cannot go on", because=problem.sentence, detail=problem.detail)
+        return 1
+    return 0
+
+
+def _unexpected(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log what no coroutine caught: broken connections quietly, for a public listener sees them all day."""
+    problem = context.get("exception")
+    quiet = isinstance(problem, (OSError, TimeoutError)) or "SSL handshake failed" in str(context.get("message"))
+    (log.debug if quiet else log.error)(
+        "unexpected in the event loop", message=context.get("message"), because=repr(problem)
+    )
+
+
+async def _run(config: Config, stop: asyncio.Event) -> None:
+    gateway = Gateway(config)
+    starting = asyncio.ensure_future(gateway.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # told to go while still waiting for a broker
+        starting.cancel()
+        return
+    await starting
+    await stopping
+    await gateway.stop()
+
+
+class Gateway:
+    """One gateway: what `portico gateway` runs, and what tests start within themselves."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._broker = Broker(config.broker_url, Trust(config.ca_fingerprint, identities.home(config) / "ca.pem"))
+        self._sessions = Sessions(self._report)
+        self._reports = Reports(self._broker, lambda: self._sessions.connections)
+        self._doors: Doors | None = None
+        self._server: asyncio.Server | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self.port = 0
+
+    async def start(self) -> None:
+        """Enrol if needed and listen. Raises Denied, Invalid."""
+        config = self._config
+        identity = await identities.establish(config, self._broker)
+        self._broker.bearer = identity.bearer
+        origins = (config.public_url, *config.gateway_origins)
+        self._doors = doors = Doors(
+            self._broker, self._sessions, origins, config.trusted_proxies, identities.key_set(identity.keys)
+        )
+        doors.gateway_id, doors.realm = identity.gateway_id, identity.realm
+
+        def keep_keys(keys: dict[str, Any]) -> None:
+            identities.save(config, identities.with_keys(identity, keys))
+
+        control = Control(self._broker, self._sessions, doors, keep_keys)
+        await self._listen(doors)
+        for work in (self._reports.run(), control.run(), self._sweep()):
+            self._tasks.append(asyncio.ensure_future(work))
+        log.info("gateway listening", address=config.gateway_listen, gateway=identity.gateway_id)
+
+    async def stop(self) -> None:
+        """Open no more sessions, tell the others to come back, report, and stop listening."""
+        if self._doors is not None:
+            self._doors.draining = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    await self._doors.settled()
+        if self._server is not None:
+            self._server.close()
+        self._sessions.close_all("draining")
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(LAST_REPORT_SECONDS):
+                await self._reports.send()
+        self._broker.close()
+        log.info("gateway stopped")
+
+    async def _listen(self, doors: Doors) -> None:
+        host, port = split_listen(self._config.gateway_listen, "gateway_listen")
+        context = server_context(*identities.certificate_files(self._config))
+        try:
+            self._server = await ws_create_server(
+                doors.upgrade,
+                host,
+                port,
+                ssl=context,
+                ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS,
+                websocket_handshake_timeout=TLS_HANDSHAKE_SECONDS,
+                max_frame_size=MAX_FRAME,
+                enable_auto_ping=True,
+                auto_ping_idle_timeout=PING_SECONDS,
+                auto_ping_reply_timeout=PING_SECONDS,
+                backlog=1024,
+                reuse_address=True,
+            )
+        except OSError as problem:
+            raise Invalid(f"Cannot listen on {self._config.gateway_listen}: {problem.strerror or problem}") from problem
+        self.port = bound_port(self._server.sockets[0])
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._sessions.sweep(time.time(), time.monotonic())
+
+    def _report(self, kind: str, session: Session, reason: str) -> None:
+        self._reports.add(kind, session.grant.connection, reason, session.bytes_in, session.bytes_out)
+
+
+def split_listen(text: str, name: str) -> tuple[str, int]:
+    """Return host and port of an address to listen on. Raises Invalid naming the setting."""
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535 or not host:
+        raise Invalid(f"{name} must be HOST:PORT, as in 127.0.0.1:8445", {name: "HOST:PORT is wanted"})
+    return host.strip("[]"), int(port)
+
+
+def bound_port(listener: sockets.socket) -> int:
+    """Return the port that a socket is bound to."""
+    return int(listener.getsockname()[1])

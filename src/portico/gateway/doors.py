@@ -1,0 +1,150 @@
+"""The browser doors `/gw/vnc` and `/gw/ssh`: who may come in, and what becomes of those who do (wire.gateway)."""
+
+import asyncio
+import time
+from collections.abc import Collection
+from functools import partial
+from http import HTTPStatus
+
+from joserfc.jwk import KeySet
+from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
+
+from portico import logs
+from portico.errors import Unavailable
+from portico.gateway import ssh, vnc
+from portico.gateway.broker import Broker
+from portico.gateway.entry import BadEntry, Entry, parse_entry
+from portico.gateway.grant import BadGrant, Grant, parse_grant
+from portico.gateway.limits import Bucket, client_address
+from portico.gateway.refusals import Refused
+from portico.gateway.sessions import Sessions
+from portico.gateway.websocket import Socket, SocketClosed
+from portico.wire.tickets import BadTicket, Ticket, unseal
+
+log = logs.get(__name__)
+
+ENTRY_SECONDS = 10.0
+MAX_PENDING = 256  # sessions being opened at one time
+MAX_SESSIONS = 5000
+KNOCKS_PER_SECOND, KNOCK_BURST = 5.0, 60  # for each address; a whole office may stand behind one
+TRY_LATER = 1013
+REDEEM_REFUSALS = {401: "ticket.invalid", 403: "ticket.invalid", 409: "ticket.used", 410: "session.ended"}
+
+
+class Doors:
+    """What stands between a browser and a session. `keys`, `gateway_id`, `realm` and `draining` follow the broker's word."""
+
+    def __init__(
+        self, broker: Broker, sessions: Sessions, origins: Collection[str], proxies: Collection[str], keys: KeySet
+    ) -> None:
+        self._broker = broker
+        self._sessions = sessions
+        self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
+        self._proxies = frozenset(proxies)
+        self._knocks = Bucket(KNOCKS_PER_SECOND, KNOCK_BURST, time.monotonic)
+        self._pending = 0
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self.keys = keys
+        self.gateway_id = ""
+        self.realm = ""
+        self.draining = False
+
+    async def settled(self) -> None:
+        """Wait until no session is being opened."""
+        await self._settled.wait()
+
+    def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
+        """Answer an HTTP request: a WebSocket for one of our pages, or an error."""
+        path = request.path.decode("latin-1").partition("?")[0]
+        if path == "/healthz":
+            if self.draining:
+                return _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"draining\n")
+            return _answer(HTTPStatus.OK, b"ok\n")
+        if path not in ("/gw/vnc", "/gw/ssh"):
+            return _answer(HTTPStatus.NOT_FOUND, b"there is no such door\n")
+        if str(request.headers.get("Origin", "")).lower() not in self._origins:
+            return _answer(HTTPStatus.FORBIDDEN, b"this page may not open sessions here\n")
+        if self._pending >= MAX_PENDING or len(self._sessions) >= MAX_SESSIONS:
+            return _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"too many sessions at once\n")
+        serve = partial(self._serve, path.rpartition("/")[2])
+        return Socket(serve, str(request.headers.get("X-Forwarded-For", "")))
+
+    async def _serve(self, protocol: str, socket: Socket) -> None:
+        address = client_address(socket.peer, socket.forwarded_for, self._proxies)
+        if not self._knocks.allows(address):
+            socket.close(TRY_LATER, "too many tries")
+            return
+        self._pending += 1
+        self._settled.clear()
+        try:
+            await self._open(socket, protocol, address)
+        except Refused as refusal:
+            log.info("session refused", code=refusal.code, because=refusal.detail, protocol=protocol, client=address)
+            socket.send_object({"error": refusal.code, "message": refusal.sentence})
+            socket.close_for(refusal.code)
+        except SocketClosed:
+            log.info("browser left before the session stood", protocol=protocol, client=address)
+        except Exception:
+            log.exception("opening a session failed", protocol=protocol, client=address)
+            socket.close(1011, "internal error")
+        finally:
+            self._pending -= 1
+            if not self._pending:
+                self._settled.set()
+
+    async def _open(self, socket: Socket, protocol: str, address: str) -> None:
+        if self.draining:
+            raise Refused("draining")
+        entry = await self._entry(socket)
+        self._check(entry.ticket, protocol)
+        grant = await self._redeem(entry.ticket, protocol, address)
+        desktop = await (vnc.connect(grant) if protocol == "vnc" else ssh.connect(grant, entry))
+        if socket.closed:
+            desktop.hang_up()
+            raise SocketClosed
+        socket.send_object({"ok": True, "policy": grant.policy.told()})
+        desktop.begin(self._sessions.open(grant, socket, address, desktop.hang_up))
+
+    async def _entry(self, socket: Socket) -> Entry:
+        try:
+            async with asyncio.timeout(ENTRY_SECONDS):
+                return parse_entry(await socket.receive())
+        except (BadEntry, TimeoutError) as problem:
+            raise Refused("ticket.invalid", str(problem) or "no first message in time") from problem
+
+    def _check(self, text: str, protocol: str) -> Ticket:
+        """Look at the ticket before a broker is asked: forged ones cost nobody anything."""
+        try:
+            ticket = unseal(text, self.keys, int(time.time()))
+        except BadTicket as problem:
+            raise Refused("ticket.invalid", str(problem)) from problem
+        if ticket.gateway not in ("*", self.gateway_id):
+            raise Refused("ticket.invalid", "for another gateway")
+        if ticket.protocol != protocol or ticket.realm != self.realm:
+            raise Refused("ticket.invalid", "for another protocol or realm")
+        return ticket
+
+    async def _redeem(self, text: str, protocol: str, address: str) -> Grant:
+        try:
+            answer = await self._broker.redeem(text, address)
+        except Unavailable as problem:
+            raise Refused("broker.unreachable", problem.detail) from problem
+        if answer.status in REDEEM_REFUSALS:
+            raise Refused(REDEEM_REFUSALS[answer.status], f"HTTP {answer.status}")
+        if answer.status != HTTPStatus.OK:
+            raise Refused("broker.unreachable", f"HTTP {answer.status}")
+        try:
+            grant = parse_grant(answer.fields)
+        except BadGrant as problem:
+            raise Refused("broker.unreachable", f"grant: {problem}") from problem
+        if grant.protocol != protocol or grant.realm != self.realm:
+            raise Refused("ticket.invalid", "grant for another protocol or realm")
+        return grant
+
+
+def _answer(status: HTTPStatus, body: bytes) -> WSUpgradeResponseWithListener:
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    if status is HTTPStatus.OK:
+        return WSUpgradeResponseWithListener(WSUpgradeResponse.create_ok_response(body, headers), None)
+    return WSUpgradeResponseWithListener(WSUpgradeResponse.create_error_response(status, body, headers), None)

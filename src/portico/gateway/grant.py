@@ -1,0 +1,121 @@
+"""What a redeemed ticket grants (wire.gateway, GRANT), read and checked. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+class BadGrant(Exception):
+    """The broker's grant cannot be read: it speaks another version than we do. Names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What opens the desktop; never leaves the gateway and never shows in a log."""
+
+    username: str
+    password: str = field(repr=False)
+    ssh_key: str = field(repr=False)
+    ssh_certificate: str
+    ssh_host_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionPolicy:
+    """What the person may do within the session. `expires_at` is Unix seconds."""
+
+    clipboard_in: bool
+    clipboard_out: bool
+    view_only: bool
+    idle_seconds: int | None
+    expires_at: float | None
+
+    def told(self) -> dict[str, object]:
+        """Return what the page must know of it."""
+        return {
+            "clipboard_in": self.clipboard_in,
+            "clipboard_out": self.clipboard_out,
+            "view_only": self.view_only,
+            "idle_seconds": self.idle_seconds,
+            "expires_at": self.expires_at,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One session: where, as whom, under which policy."""
+
+    connection: str
+    user: str
+    protocol: str
+    host: str
+    port: int
+    realm: str
+    credentials: Credentials
+    policy: SessionPolicy
+
+
+def parse_grant(fields: Mapping[str, Any]) -> Grant:
+    """Read a GRANT. Raises BadGrant."""
+    target = _get(fields, "target", Mapping)
+    credentials = _get(fields, "credentials", Mapping)
+    policy = _get(fields, "policy", Mapping)
+    port = _get(target, "port", int)
+    if not 0 < port < 65536:
+        raise BadGrant("target.port")
+    return Grant(
+        connection=_get(fields, "connection", str),
+        user=_get(fields, "user", str),
+        protocol=_get(fields, "protocol", str),
+        host=_get(target, "host", str),
+        port=port,
+        realm=_get(target, "realm", str),
+        credentials=Credentials(
+            username=_get(credentials, "username", str, ""),
+            password=_get(credentials, "password", str, ""),
+            ssh_key=_get(credentials, "ssh_key", str, ""),
+            ssh_certificate=_get(credentials, "ssh_certificate", str, ""),
+            ssh_host_keys=_texts(credentials.get("ssh_host_keys")),
+        ),
+        policy=SessionPolicy(
+            # A switch that is missing is off: a policy that cannot be read must not open anything.
+            clipboard_in=_get(policy, "clipboard_in", bool, False),
+            clipboard_out=_get(policy, "clipboard_out", bool, False),
+            view_only=_get(policy, "view_only", bool, False),
+            idle_seconds=_get(policy, "idle_seconds", int, None),
+            expires_at=_moment(policy.get("expires_at")),
+        ),
+    )
+
+
+_REQUIRED: Any = object()
+
+
+def _get(fields: Mapping[str, Any], name: str, kind: type[Any], default: Any = _REQUIRED) -> Any:
+    value = fields.get(name)
+    if value is None and default is not _REQUIRED:
+        return default
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise BadGrant(name)
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise BadGrant("ssh_host_keys")
+    return tuple(value)
+
+
+def _moment(value: object) -> float | None:
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError as problem:
+        raise BadGrant("expires_at") from problem
+    if moment.tzinfo is None:
+        raise BadGrant("expires_at")
+    return moment.timestamp()

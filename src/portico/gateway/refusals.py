@@ -1,0 +1,29 @@
+"""Why the gateway turns a browser away or ends its session: one code of wire.gateway.CLOSE and its sentence."""
+
+from portico.wire.gateway import CLOSE
+
+SENTENCES = {
+    "ticket.invalid": "This link to the desktop is no longer valid. Open the desktop again.",
+    "ticket.used": "This link to the desktop was used already. Open the desktop again.",
+    "session.ended": "The session has ended.",
+    "desktop.unreachable": "The desktop does not answer.",
+    "desktop.refused": "The desktop did not accept the connection.",
+    "closed.by_administrator": "An administrator closed the session.",
+    "closed.elsewhere": "The desktop was opened on another device.",
+    "broker.unreachable": "The broker does not answer, so no new session can be opened. Running sessions go on.",
+    "draining": "This gateway is being restarted. Try again in a moment.",
+}
+
+
+class Refused(Exception):
+    """The browser may not come in, or not now. `code` is a name of CLOSE; `detail` is for the log."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code if code in CLOSE else "session.ended"
+        self.detail = detail
+
+    @property
+    def sentence(self) -> str:
+        """What the person is told, in English; the page has its own words for each code."""
+        return SENTENCES[self.code]

@@ -1,0 +1,215 @@
+// The viewer's page: <main id="viewer"> becomes the desktop.
+//
+// Reads of <main id="viewer">: data-connection, data-protocol ("vnc" | "ssh"), data-desktop (its name), data-ticket-url
+// (POST → JSON {ticket, url}), data-portal-url, data-csrf; and if there: data-disconnect-url, data-log-out-url (POST).
+// Texts come from <script type="application/json" id="texts">; keys and English texts stand in texts.js.
+// Stages for whoever watches: html[data-viewer="connecting|connected|lost|ended"], performance mark "portico:first-frame".
+
+import { Closed, enter } from "./channel.js";
+import { Clipboard } from "./clipboard.js";
+import { addStyle, make } from "./elements.js";
+import { KeyRow, keysPanel } from "./keyboard.js";
+import { Overlay } from "./overlay.js";
+import { say } from "./texts.js";
+import { Toolbar } from "./toolbar.js";
+
+addStyle("/static/viewer/viewer.css");
+
+const page = document.getElementById("viewer");
+const { protocol, ticketUrl, portalUrl = "/", disconnectUrl, logOutUrl, csrf = "" } = page.dataset;
+const desktop = page.dataset.desktop || document.title;
+
+const WAITS = [1, 2, 4, 8, 15]; // seconds between tries
+const MAX_TICKETS = 3; // tickets refused in a row, then we stop and ask
+const PING_MILLISECONDS = 5000;
+const LOST = { "draining": "lost.draining", "broker.unreachable": "lost.broker", "desktop.unreachable": "lost.desktop" };
+const RETRIED = ["lost", "draining", "broker.unreachable", "desktop.unreachable", "ticket.invalid", "ticket.used"];
+
+let display = null;
+let channel = null;
+let tries = 0;
+let ticketsRefused = 0;
+let exitStatus = null;
+let retry = null;
+let leaving = false;
+
+const stage = make("div", { className: "viewer-stage" });
+page.append(stage);
+const overlay = new Overlay(page);
+const clipboard = new Clipboard();
+const keyRow = new KeyRow(page);
+const keys = keysPanel();
+const toolbar = new Toolbar(page, {
+  focusDesktop: () => display?.focus(),
+  fullScreen: () => (document.fullscreenElement ? document.exitFullscreen() : document.documentElement.requestFullscreen()),
+  disconnect: () => leave(disconnectUrl),
+  logOut: logOutUrl ? () => leave(logOutUrl) : null,
+  setFit: (fit) => display?.setFit(fit),
+  keyboard: matchMedia("(pointer: coarse)").matches ? () => keyRow.toggle() : null,
+});
+toolbar.addPanel("clipboard", clipboard.panel, toolbar.clipboard);
+toolbar.addPanel("keys", keys.panel, toolbar.keys);
+clipboard.closeButton.onclick = () => toolbar.closePanels();
+keys.closeButton.onclick = () => toolbar.closePanels();
+
+function mark(name) {
+  document.documentElement.dataset.viewer = name;
+}
+
+/** Ask the portal for a ticket. Throws Closed. */
+async function ticket() {
+  let answer;
+  try {
+    answer = await fetch(ticketUrl, { method: "POST", headers: { "X-CSRF-Token": csrf, Accept: "application/json" }, signal: AbortSignal.timeout(15000) });
+  } catch {
+    throw new Closed("lost");
+  }
+  const isJson = (answer.headers.get("Content-Type") ?? "").includes("json");
+  if (answer.status === 401 || answer.status === 403 || (answer.ok && !isJson)) throw new Closed("signed_out");
+  if (answer.status === 404 || answer.status === 410) throw new Closed("session.ended");
+  if (!answer.ok) throw new Closed(answer.status === 503 ? "broker.unreachable" : "lost");
+  return answer.json();
+}
+
+/** Connect once, from ticket to first picture. */
+async function connect() {
+  clear();
+  exitStatus = null;
+  try {
+    const module = protocol === "ssh" ? await import("./ssh.js") : await import("./vnc.js");
+    display = protocol === "ssh" ? await module.prepareSsh(stage) : null;
+    const given = await ticket();
+    const entered = await enter(given.url, { ticket: given.ticket, ...display?.size });
+    channel = entered.channel;
+    channel.onended = (reason) => over(reason);
+    start(module, entered.policy);
+  } catch (problem) {
+    if (!(problem instanceof Closed)) console.error(problem);
+    over(problem instanceof Closed ? problem.code : "failed");
+  }
+}
+
+function start(module, policy) {
+  const hooks = {
+    onFrame: () => up(),
+    onClipboard: (text) => clipboard.copied(text),
+    onExit: (status) => (exitStatus = status),
+    onFailed: () => over("failed"),
+  };
+  if (protocol === "ssh") display.attach(channel, policy, hooks);
+  else display = module.openVnc(stage, channel, policy, hooks);
+  clipboard.attach(display, policy);
+  keyRow.attach(display);
+  keys.fill(display.combinations);
+  toolbar.allow({
+    clipboard: policy.clipboard_out === true || (policy.clipboard_in === true && policy.view_only !== true),
+    scale: display.canScale,
+    viewOnly: policy.view_only === true,
+  });
+}
+
+/** The first picture is there. */
+function up() {
+  tries = 0;
+  ticketsRefused = 0;
+  if (!performance.getEntriesByName("portico:first-frame").length) performance.mark("portico:first-frame");
+  mark("connected");
+  overlay.hide();
+  toolbar.enabled(true);
+  toolbar.setFit(toolbar.fit);
+  display.focus();
+  measure(channel);
+}
+
+async function measure(measured) {
+  while (measured === channel && measured.readyState === WebSocket.OPEN) {
+    toolbar.measured(await measured.ping());
+    await new Promise((resolve) => setTimeout(resolve, PING_MILLISECONDS));
+  }
+}
+
+/** The connection is over: try again or say why not. */
+function over(reason) {
+  if (leaving) return;
+  clear();
+  toolbar.enabled(false);
+  toolbar.measured(null);
+  if (reason.startsWith("ticket.")) ticketsRefused += 1;
+  if (RETRIED.includes(reason) && ticketsRefused < MAX_TICKETS) lost(reason);
+  else ended(reason);
+}
+
+function lost(reason) {
+  mark("lost");
+  overlay.lost(say(LOST[reason] ?? "lost.text"), [
+    { id: "try-now", label: say("try_now"), primary: true, act: () => again() },
+    { id: "back", label: say("back"), href: portalUrl },
+  ]);
+  let seconds = WAITS[Math.min(tries, WAITS.length - 1)];
+  tries += 1;
+  overlay.countdown(seconds);
+  // A little chance keeps a thousand viewers from knocking in the same instant.
+  retry = setInterval(() => {
+    seconds -= 1;
+    overlay.countdown(seconds);
+    if (seconds <= 0) again();
+  }, 1000 + Math.random() * 300);
+}
+
+function again() {
+  clearInterval(retry);
+  retry = null;
+  overlay.countdown(0);
+  connect();
+}
+
+function ended(reason) {
+  mark("ended");
+  const key = reason === "desktop.closed" && exitStatus !== null ? "ended.exit" : `ended.${reason}`;
+  const buttons = [{ id: "back", label: say("back"), href: portalUrl, primary: true }];
+  if (reason !== "session.ended" && reason !== "signed_out") {
+    const label = say(reason === "closed.elsewhere" ? "use_here" : "reconnect");
+    buttons.push({ id: "reconnect", label, act: () => begin() });
+  }
+  overlay.ended(say(key, { status: exitStatus }), buttons);
+}
+
+/** Forget the display and the channel, if there are any. */
+function clear() {
+  clearInterval(retry);
+  const [oldDisplay, oldChannel] = [display, channel];
+  display = channel = null;
+  if (oldChannel) oldChannel.onended = () => {};
+  oldDisplay?.close();
+  oldChannel?.close();
+  stage.replaceChildren();
+}
+
+/** Leave for the portal, telling it first how. */
+async function leave(address) {
+  leaving = true;
+  let next = portalUrl;
+  try {
+    if (address) {
+      const answer = await fetch(address, { method: "POST", headers: { "X-CSRF-Token": csrf }, signal: AbortSignal.timeout(15000) });
+      if (answer.redirected) next = answer.url;
+    }
+  } catch {
+    // The portal will say so itself.
+  }
+  mark("ended");
+  clear();
+  location.assign(next);
+}
+
+function begin() {
+  tries = ticketsRefused = 0;
+  mark("connecting");
+  overlay.connecting(desktop);
+  connect();
+}
+
+window.addEventListener("online", () => retry && again());
+window.addEventListener("pagehide", () => channel?.close());
+document.addEventListener("visibilitychange", () => !document.hidden && retry && again());
+begin();

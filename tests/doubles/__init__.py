@@ -1,0 +1,1 @@
+"""Stand-ins for the other side of a wire, and real servers to talk to."""

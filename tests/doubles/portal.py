@@ -1,0 +1,81 @@
+"""The least portal that the viewer needs: its page, its scripts, tickets, and the way out."""
+
+import json
+import mimetypes
+import subprocess
+from pathlib import Path
+
+from doubles.broker import BrokerDouble, Handler
+
+STATIC = Path(__file__).parents[2] / "src" / "portico" / "web" / "static"
+PACKAGES = ("@novnc/novnc@1.7.0", "@xterm/xterm@6.0.0", "@xterm/addon-fit@0.11.0")
+CSP = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
+)
+PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>desk-01</title>
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,"></head>
+<body><script type="application/json" id="texts">{texts}</script>
+<main id="viewer" data-connection="{name}" data-protocol="{protocol}" data-desktop="desk-01" data-ticket-url="/connections/{name}/ticket"
+ data-disconnect-url="/connections/{name}/disconnect" data-log-out-url="/connections/{name}/log-out" data-portal-url="/" data-csrf="csrf-1">
+</main><script type="module" src="/static/viewer/viewer.js"></script></body></html>"""
+
+
+def vendor(folder: Path) -> Path:
+    """Return the folder of the front-end packages: those of the set-up, else fetched by npm into `folder`."""
+    ready = STATIC / "vendor"
+    if (ready / "@novnc" / "novnc" / "core" / "rfb.js").exists():
+        return ready
+    subprocess.run(
+        ["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder), *PACKAGES],
+        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    return folder / "node_modules"
+
+
+class Portal:
+    """Adds its routes to a broker double. `posts` remembers what the viewer asked for."""
+
+    def __init__(self, broker: BrokerDouble, packages: Path) -> None:
+        self._broker = broker
+        self._packages = packages
+        self.posts: list[str] = []
+        self.texts: dict[str, str] = {}
+        self.protocols: dict[str, str] = {}
+        broker.routes["/"] = lambda on: on.reply(200, b"<title>Portal</title><h1>Your desktops</h1>", "text/html")
+        broker.prefixes["/view/"] = self._page
+        broker.prefixes["/connections/"] = self._action
+        broker.prefixes["/static/"] = self._static
+
+    def _page(self, on: Handler) -> None:
+        name = on.path.rpartition("/")[2]
+        page = PAGE.format(name=name, protocol=self.protocols[name], texts=json.dumps(self.texts))
+        on.reply(
+            200,
+            page.encode(),
+            "text/html; charset=utf-8",
+            Content_Security_Policy=CSP,
+            Set_Cookie="session=top; Path=/; Secure",
+        )
+
+    def _action(self, on: Handler) -> None:
+        _, _, name, action = on.path.split("/")
+        on.body()
+        self.posts.append(f"{action} {name} {on.headers.get('X-CSRF-Token')}")
+        if action == "ticket":
+            ticket = self._broker.ticket(name, self.protocols[name])
+            on.json(200, {"ticket": ticket, "url": f"/gw/{self.protocols[name]}"})
+        else:
+            on.reply(303, b"", "text/plain", Location="/")
+
+    def _static(self, on: Handler) -> None:
+        path = on.path.partition("?")[0].removeprefix("/static/")
+        file = self._packages / path.removeprefix("vendor/") if path.startswith("vendor/") else STATIC / path
+        if ".." in path or not file.is_file():
+            on.json(404, {})
+            return
+        kind = (
+            "text/javascript" if file.suffix in (".js", ".mjs") else mimetypes.guess_type(file.name)[0] or "text/plain"
+        )
+        on.reply(200, file.read_bytes(), kind)
