@@ -353,6 +353,25 @@ def test_every_page_is_whole_and_holds_no_inline_code(client: TestClient, broker
 
 
 @pytest.mark.capability("S122")
+def test_a_fragment_is_the_block_of_its_page(client: TestClient, pool: str) -> None:
+    """What a live part asks for is found word for word in its whole page, and nothing more is sent."""
+    log_in(client)
+    parts = {
+        "/": "cards",
+        "/admin": "live",
+        "/admin/pools": "rows",
+        f"/admin/pools/{pool}": "live",
+        "/admin/palette": "results",
+    }
+    for path, fragment in parts.items():
+        answer = client.get(f"{path}?fragment={fragment}")
+        assert answer.status_code == 200, path
+        assert "<html" not in answer.text
+        whole = re.sub(r"\s+", "", client.get(path).text)
+        assert re.sub(r"\s+", "", answer.text).replace(f"fragment={fragment}&", "") in whole, path
+
+
+@pytest.mark.capability("S122")
 def test_what_does_not_exist_is_a_page_too(client: TestClient) -> None:
     """A wrong address in the console is answered with a page that leads on."""
     log_in(client)
