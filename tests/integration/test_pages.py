@@ -364,7 +364,7 @@ def test_a_fragment_is_the_block_of_its_page(client: TestClient, pool: str) -> N
         "/admin/palette": "results",
     }
     for path, fragment in parts.items():
-        answer = client.get(f"{path}?fragment={fragment}")
+        answer = client.get(f"{path}{'&' if '?' in path else '?'}fragment={fragment}")
         assert answer.status_code == 200, path
         assert "<html" not in answer.text
         whole = re.sub(r"\s+", "", client.get(path).text)
