@@ -60,6 +60,12 @@ class Feed:
         self._broker = broker
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
+        self._window: Window | None = None
+
+    async def begin(self) -> None:
+        """Mark where the feed begins, if nobody listens yet: what happens from now on is told."""
+        if self._window is None:
+            self._window = Window(await anyio.to_thread.run_sync(events.last_id, self._broker))
 
     def join(self, listener: Listener) -> None:
         """Tell this listener from now on."""
@@ -72,16 +78,15 @@ class Feed:
         self._listeners.discard(listener)
         if not self._listeners and self._task is not None:
             self._task.cancel()
-            self._task = None
+            self._task = self._window = None
 
     async def _run(self) -> None:
-        window = Window()
         while True:
             try:
-                if window.after is None:
-                    window.begin(await anyio.to_thread.run_sync(events.last_id, self._broker))
-                lines = await anyio.to_thread.run_sync(events.all_after, self._broker, window.after, BATCH)
-                self._tell(window.fresh(lines))
+                await self.begin()
+                if self._window is not None:
+                    lines = await anyio.to_thread.run_sync(events.all_after, self._broker, self._window.after, BATCH)
+                    self._tell(self._window.fresh(lines))
             except PorticoError as problem:  # The database is away: pages stay as they are and are told later.
                 log.warning("change feed could not read", code=problem.code)
             await asyncio.sleep(LOOK_SECONDS)
@@ -102,14 +107,10 @@ class Feed:
 class Window:
     """The last seconds of the feed, read again each time: numbers may be committed out of order."""
 
-    def __init__(self) -> None:
-        """Start before the first look."""
-        self.after: int | None = None
+    def __init__(self, after: int) -> None:
+        """Begin after the event of this number."""
+        self.after = after
         self._seen: dict[int, float] = {}
-
-    def begin(self, number: int) -> None:
-        """Skip everything up to the newest event."""
-        self.after = number
 
     def fresh(self, lines: list[EventLine]) -> list[EventLine]:
         """Return the lines that were not seen before, and move the window on."""
@@ -119,7 +120,7 @@ class Window:
         old = [number for number, at in self._seen.items() if now - at > WINDOW_SECONDS]
         for number in old:
             del self._seen[number]
-        self.after = max(old, default=self.after or 0)
+        self.after = max(old, default=self.after)
         return new
 
 
@@ -135,6 +136,7 @@ def feed_of(request: Request) -> Feed:
 @router.get("/live")
 async def live(request: Request, me: Annotated[SignedIn, Depends(signed_in)]) -> StreamingResponse:
     """Stream which areas change, for as long as the page is open and its session lives."""
+    await feed_of(request).begin()
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(changes(request, me), media_type="text/event-stream", headers=headers)
 

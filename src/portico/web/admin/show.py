@@ -21,7 +21,7 @@ from portico.web.rendering import Page, broker_of
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
-DETAIL = Page("admin/detail.html", ("live",))
+DETAIL = Page("admin/detail.html", ("live", "now"))
 HISTORY_ROWS = 100
 CHART_HOURS = 24
 # What is left out of the plain list of facts, since the page shows it in its own way.
@@ -51,6 +51,8 @@ def show(
     }
     if tab == "settings":
         context |= form_context(request, me, area, item, {})
+        if noun == "pools":
+            context["counts"] = overview.pool_counts(broker, me.actor, item_id)
     elif tab == "history":
         context["events"] = configure.list_items(
             broker, me.actor, "events", Query(filters={area.history: item_id}, sort="-id", limit=HISTORY_ROWS)

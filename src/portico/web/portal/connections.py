@@ -13,7 +13,7 @@ from portico.services.connect import Connecting
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, posted, see, signed_in
 from portico.web.portal import viewer_texts
-from portico.web.rendering import N_, Page, broker_of, page
+from portico.web.rendering import N_, Page, broker_of, page, translate
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -73,11 +73,13 @@ def _in_browser(found: Connecting) -> bool:
 
 
 def _viewer(request: Request, me: SignedIn, found: Connecting) -> Response:
-    answer = page(request, "portal/viewer.html", me, connection=found, texts=viewer_texts.TEXTS, to_json=_to_json)
+    answer = page(
+        request, "portal/viewer.html", me, connection=found, texts=viewer_texts.TEXTS, translated_json=_translated_json
+    )
     answer.headers["Content-Security-Policy"] = VIEWER_CSP
     return answer
 
 
-def _to_json(texts: dict[str, str]) -> str:
-    """Return JSON that is safe inside a script element."""
-    return json.dumps(texts).replace("<", "\\u003c")
+def _translated_json(texts: dict[str, str]) -> str:
+    """Return the texts in the page's language, as JSON that is safe inside a script element."""
+    return json.dumps({key: translate(text) for key, text in texts.items()}).replace("<", "\\u003c")

@@ -63,9 +63,9 @@ def log_in(request: Request, form: Annotated[FormData, Depends(posted_unknown)])
             answer.headers["Retry-After"] = str(wait)
         return answer
     target = "/?arrived=1" if target == "/" else target
-    answer = see(request, "/password" if outcome.me.user.must_change_password else target)
-    answer.set_cookie(sessions.COOKIE, outcome.secret, secure=True, httponly=True, samesite="strict", path="/")
-    return answer
+    went = see(request, "/password" if outcome.me.user.must_change_password else target)
+    went.set_cookie(sessions.COOKIE, outcome.secret, secure=True, httponly=True, samesite="strict", path="/")
+    return went
 
 
 @router.post("/log-out")

@@ -34,7 +34,7 @@ TEXTS = {
     "ended.signed_out": N_("You are no longer logged in. Log in again to go on; your programs are still running."),
     "ended.failed": N_("This browser could not show the desktop."),
     "toolbar": N_("Session"),
-    "toolbar.grip": N_("Session toolbar: drag it aside, or move it with the arrow keys"),
+    "toolbar.grip": N_("Session toolbar: drag it aside, or move it with Shift and the arrow keys"),
     "toolbar.show": N_("Show the session toolbar (Ctrl + Alt + Shift)"),
     "toolbar.clipboard": N_("Clipboard"),
     "toolbar.keys": N_("Keys"),

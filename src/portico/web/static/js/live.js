@@ -12,7 +12,7 @@ function refresh(part, topics) {
     const inside = part.querySelector("details[open], input:checked, input:focus, button:focus, dialog[open]");
     if (busy || inside) { part.dataset.stale = ""; return; }
     delete part.dataset.stale;
-    window.htmx?.trigger(part, "portico:changed");
+    window.htmx?.trigger(part, "portico-changed");
   }, QUIET_MILLISECONDS);
 }
 
@@ -23,6 +23,12 @@ function tell(topics) {
 function hold(channel) {
   return new Promise(() => {
     const stream = new EventSource("/live");
+    let wasLost = false;
+    stream.addEventListener("error", () => { wasLost = true; });
+    stream.addEventListener("open", () => {
+      if (wasLost) { tell([]); channel.postMessage([]); } // What was missed meanwhile is asked for.
+      wasLost = false;
+    });
     stream.addEventListener("changed", (event) => {
       const topics = JSON.parse(event.data).topics;
       tell(topics);

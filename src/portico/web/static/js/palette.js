@@ -22,7 +22,11 @@ export function openPalette() {
     const answer = await fetch(`/admin/palette?fragment=results&q=${encodeURIComponent(input.value)}`);
     if (!answer.ok || mine !== round) return;
     const found = new DOMParser().parseFromString(await answer.text(), "text/html");
-    list.replaceChildren(...found.body.childNodes);
+    list.replaceChildren(...found.body.children);
+    for (const [index, link] of [...list.querySelectorAll("a")].entries()) {
+      Object.assign(link, { id: `hit-${index}`, role: "option", tabIndex: -1 });
+      link.parentElement.role = "presentation";
+    }
     choose(0);
   };
   const open = (event) => { event?.preventDefault(); if (!dialog.open) { dialog.showModal(); input.select(); find(); } };
@@ -36,7 +40,7 @@ export function openPalette() {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     const total = options().length;
     if (step && total) { event.preventDefault(); choose((chosen() + step + total) % total); }
-    if (event.key === "Enter") { event.preventDefault(); options()[chosen()]?.querySelector("a")?.click(); }
+    if (event.key === "Enter") { event.preventDefault(); options()[chosen()]?.click(); }
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 }
