@@ -26,13 +26,13 @@ class Config:
     gateway_name: str = "gateway"
     gateway_token: str = field(default="", repr=False)  # one-time enrolment token
     gateway_certificate: Path = Path()  # PEM files of its listener; empty: signed by the deployment at enrolment
-    gateway_key: Path = Path()
+    gateway_key: Path = Path()  # the key to gateway_certificate
     gateway_origins: tuple[str, ...] = ()  # origins, besides public_url, whose pages may open sessions
     broker_url: str = "https://127.0.0.1:8444"  # where brokers are, separated by commas, tried in order
     ca_fingerprint: str = ""  # SHA-256 of the deployment's CA certificate, hex
     front_listen: str = "127.0.0.1:8443"  # the forwarder's listener, where no load balancer stands before us
     front_certificate: Path = Path()  # PEM files of the forwarder; empty: STATE/front/cert.pem and key.pem
-    front_key: Path = Path()
+    front_key: Path = Path()  # the key to front_certificate
 
     @property
     def database_url(self) -> str:

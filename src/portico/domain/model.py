@@ -124,12 +124,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class PoolRule:
-    """Which desktops belong to a pool: all of the parent's that are in `centers` (empty: any) and match the `rules`."""
+    """Which desktops belong to a pool: all of the parent's that are in `centers` (empty: any) and match the `rules`.
+
+    With `own_builds`, only desktops that the pool itself has made.
+    """
 
     centers: tuple[str, ...] = ()
     rules: tuple[Rule, ...] = ()
     join: str = "and"  # "and" | "or"
     desktops: tuple[str, ...] = ()  # picked by hand; empty: any
+    own_builds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ def members(
     """
     line = _with_ancestors(pool, parents)
     tests = [_compile(one.rule, images or {}) for one in line or ()]
+    tests += [_built_for(one.id) for one in line or () if one.rule.own_builds]
     if not tests:
         return []
     return [desktop.id for desktop in desktops if _exists(desktop) and all(test(desktop) for test in tests)]
@@ -168,6 +169,10 @@ def _compile(rule: PoolRule, images: Mapping[str, str]) -> Test:
         return not tests or join(one(desktop) for one in tests)
 
     return test
+
+
+def _built_for(pool_id: str) -> Test:
+    return lambda desktop: desktop.built_for_pool == pool_id
 
 
 def _compile_line(line: Rule, images: Mapping[str, str]) -> Test:

@@ -18,7 +18,7 @@ class PoolWish:
 
     name: str
     image: str
-    prefix: str  # of its desktops' names, which tells its members too
+    prefix: str  # of its desktops' names
     stop_at: int
     protocols: tuple[str, ...]
     plan: str
@@ -108,7 +108,7 @@ def _has_images(client: Client, center: str) -> bool:
 def _pool(wish: PoolWish, center: str) -> dict[str, Any]:
     return {
         "name": wish.name,
-        "rule": {"centers": [center], "rules": [{"attribute": "name", "operator": "bw", "text": wish.prefix}]},
+        "rule": {"own_builds": True},
         "provisioning": {
             "center_id": center,
             "image": wish.image,

@@ -38,6 +38,7 @@ _POOL = {
     "parent_id": Spec("Parent pool", "Only desktops of the parent can belong to this pool."),
     "rule.centers": Spec("Centers", "Desktops of these centers; none chosen means all of them."),
     "rule.desktops": Spec("Desktops", "Only these desktops; none chosen means any.", advanced=True),
+    "rule.own_builds": Spec("Only desktops made by this pool", "Off: also those that others made and that match."),
     "rule.join": Spec("Match", "Whether all conditions must hold, or any one.", choices=("and", "or")),
     "rule.rules.attribute": Spec("Attribute"),
     "rule.rules.operator": Spec("Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "gt", "lt", "ip", "np")),

@@ -47,6 +47,7 @@ def scan(broker: Broker, center_id: str, *, full: bool = False) -> Passed | None
     except PorticoError as problem:
         _note_status(broker, center, "offline", problem.sentence)
         raise
+    rows += _remembered(broker, center, rows, found)
     known = [record(row) for row in rows]
     missing = {row.id: _missing(row, found, begun) for row in rows}
     actions = sync.compare(
@@ -60,6 +61,20 @@ def scan(broker: Broker, center_id: str, *, full: bool = False) -> Passed | None
     _admit(broker, center, without_agent)
     _finish(broker, center, found, begun)
     return Passed(len(found.machines), len(actions), _next(broker, center))
+
+
+def _remembered(broker: Broker, center: Center, rows: list[Any], found: Scan) -> list[Any]:
+    """Return the rows of desktops that count as gone, but whose machine was seen: a create that was answered too late."""
+    known = {row.id for row in rows}
+    tagged = [
+        machine.desktop_id
+        for machine in found.machines
+        if machine.deployment_id == broker.deployment_id and machine.desktop_id and machine.desktop_id not in known
+    ]
+    if not tagged:
+        return []
+    with broker.db.read() as conn:
+        return desktops.list_gone(conn, center.id, tagged)
 
 
 def _since(center: Center, now: Any, full: bool) -> Any:

@@ -18,7 +18,7 @@ from portico.domain.states import IN_FLIGHT
 from portico.domain.tags import Value
 from portico.errors import CloudError, CloudNotFound, CloudRefused, QuotaExceeded
 from portico.ports.cloud import MachineSpec
-from portico.services import endings
+from portico.services import endings, membership
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
@@ -55,7 +55,14 @@ def refill(broker: Broker, pool_id: str) -> provisioning.Decision | None:
 def _paused(pool: Pool, broker: Broker) -> Reason | None:
     if not pool.stopped_reason or (pool.paused_until is not None and pool.paused_until <= broker.now()):
         return None
-    return Reason(pool.stopped_reason, {"pool": pool.name, "failures": pool.failures_in_row})
+    return Reason(
+        pool.stopped_reason,
+        {"pool": pool.name, "failures": pool.failures_in_row, "seconds": _seconds_left(pool, broker)},
+    )
+
+
+def _seconds_left(pool: Pool, broker: Broker) -> int:
+    return max(0, round((pool.paused_until - broker.now()).total_seconds())) if pool.paused_until else 0
 
 
 def _names_in(conn: Connection, center_id: str | None) -> list[str]:
@@ -231,7 +238,7 @@ def _note_failure(broker: Broker, conn: Connection, row: Any) -> None:
     failures = pool.failures_in_row + 1
     stops, wait = provisioning.after_build_failure(failures, now)
     until = None if stops else now + timedelta(seconds=wait)
-    code = "pool.stopped_by_errors" if stops else "pool.waits_after_error"
+    code = "pool.stopped_by_errors" if stops else "pool.waiting_after_failure"
     pools.change(conn, pool.id, failures_in_row=failures, stopped_reason=code, paused_until=until)
     if stops:
         entry = events.Entry(
@@ -249,7 +256,11 @@ def note_ready(broker: Broker, conn: Connection, desktop: Desktop) -> bool:
     if not desktops.move_stage(conn, desktop.id, before, Stage.READY, now, deadline_at=None, stage_reason=""):
         return False
     if desktop.built_for_pool:
-        pools.change(conn, desktop.built_for_pool, failures_in_row=0, stopped_reason="", paused_until=None)
+        membership.place(broker, conn, [desktop.id])
+        fits = pools.is_member(conn, desktop.built_for_pool, desktop.id)
+        # One that its own rule passes over would be made again and again, so provisioning stops and names the rule.
+        stopped = "" if fits else "pool.rule_misses_builds"
+        pools.change(conn, desktop.built_for_pool, failures_in_row=0, stopped_reason=stopped, paused_until=None)
         enqueue(broker, conn, "pool_stats", OfPool(desktop.built_for_pool), tenant_id=desktop.tenant_id)
     seconds = (now - desktop.created_at).total_seconds() if desktop.created_at else 0
     entry = events.Entry(
@@ -266,8 +277,8 @@ def delete(broker: Broker, desktop_id: str, claim: Claim) -> None:
     with broker.db.write() as conn:
         claim.check(conn)
         row = desktops.get_row(conn, _SCOPE, desktop_id)
-        if row is None or row.stage == Stage.GONE:
-            return
+        if row is None:
+            return  # a desktop that is gone may still have a machine: a create that was answered too late
         stages = (*IN_FLIGHT, Stage.READY, Stage.QUARANTINED, Stage.FAILED)
         desktops.move_stage(conn, desktop_id, stages, Stage.DELETING, now, status=Status.UNAVAILABLE)
         center = centers.get(conn, _SCOPE, row.center_id)
@@ -279,7 +290,7 @@ def delete(broker: Broker, desktop_id: str, claim: Claim) -> None:
 def _remove(broker: Broker, center: Any, row: Any) -> None:
     cloud = open_cloud(broker, center)
     external_id = row.external_id
-    if external_id is None and row.stage in (Stage.CREATING, Stage.DELETING, Stage.FAILED):
+    if external_id is None and row.stage != Stage.INTENT:  # asked for, and the answer never came
         scan = cloud.scan()
         if not scan.complete:
             raise CloudError("The machine could not be looked for: the list was not complete.")

@@ -33,6 +33,16 @@ def list_of_center(conn: Connection, center_id: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
+def list_gone(conn: Connection, center_id: str, desktop_ids: Sequence[str]) -> list[Row[Any]]:
+    """Return the rows of some desktops of a center that count as deleted."""
+    found: list[Row[Any]] = []
+    for start in range(0, len(desktop_ids), 500):
+        some = desktops.c.id.in_(desktop_ids[start : start + 500])
+        query = select(desktops).where(desktops.c.center_id == center_id, desktops.c.deleted_at.is_not(None), some)
+        found += conn.execute(query).all()
+    return found
+
+
 def list_by_ids(conn: Connection, scope: Scope, desktop_ids: Sequence[str]) -> list[Desktop]:
     """Return some desktops."""
     found: list[Desktop] = []

@@ -63,6 +63,12 @@ def list_live_desktops(conn: Connection, tenant_id: str) -> list[Desktop]:
     return [records.desktop(row) for row in conn.execute(query)]
 
 
+def is_member(conn: Connection, pool_id: str, desktop_id: str) -> bool:
+    """Tell whether a desktop is in a pool, by the cache."""
+    mine = (pool_members.c.pool_id == pool_id) & (pool_members.c.desktop_id == desktop_id)
+    return conn.execute(select(pool_members.c.pool_id).where(mine)).first() is not None
+
+
 def write_members(conn: Connection, pool_id: str, wanted: Collection[str]) -> None:
     """Make the cache of a pool's members equal to what its rule says."""
     known = set(conn.scalars(select(pool_members.c.desktop_id).where(pool_members.c.pool_id == pool_id)))

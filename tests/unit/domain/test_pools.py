@@ -185,3 +185,12 @@ def test_the_example_of_the_source_document_adds_up() -> None:
     fleet = [desktop(str(number)) for number in range(45)] + [desktop("mine", free_seats=0, used_seats=1)]
     found = counts(fleet)
     assert (found.total, found.assigned, found.unassigned) == (46, 1, 45)
+
+
+def test_a_pool_of_its_own_builds_takes_nobody_elses() -> None:
+    """With `own_builds`, a pool and the pools below it hold only what the pool has made."""
+    mine, theirs = desktop("a", built_for_pool="own"), desktop("b", built_for_pool="other")
+    own = pool(id="own", rule=PoolRule(own_builds=True))
+    assert members([mine, theirs, desktop("c")], own, {}) == [mine.id]
+    below = pool(id="below", parent_id="own")
+    assert members([mine, theirs], below, {"own": own, "below": below}) == [mine.id]

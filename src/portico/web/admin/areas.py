@@ -94,7 +94,7 @@ _AREAS = (
         (
             Section(N_("Pool"), ("name", "parent_id")),
             Section(
-                N_("Which desktops belong to it"), ("rule.centers", "rule.join", "rule.rules"),
+                N_("Which desktops belong to it"), ("rule.own_builds", "rule.centers", "rule.join", "rule.rules"),
                 N_("All desktops that match. Those that are built for the pool must match as well."), False,
             ),
             Section(

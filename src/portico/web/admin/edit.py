@@ -27,6 +27,7 @@ UNDOABLE = frozenset(
 )
 FIRST = {  # what a new item begins with, so that the common case is filled in
     "pools": {
+        "rule": {"own_builds": True},
         "provisioning": {
             "limits": {"enabled": True, "start_below": 1, "stop_at": 5},
             "deletable": True,
