@@ -65,12 +65,20 @@ def _sweep(uid: int) -> None:
         except OSError:
             continue
         for entry in entries:
-            if entry.stat(follow_symlinks=False).st_uid != uid:
+            if not _belongs(entry, uid):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 shutil.rmtree(entry.path, ignore_errors=True)
             else:
                 Path(entry.path).unlink(missing_ok=True)
+
+
+def _belongs(entry: "os.DirEntry[str]", uid: int) -> bool:
+    """Tell whether a file is there and the account's; others come and go in shared places."""
+    try:
+        return entry.stat(follow_symlinks=False).st_uid == uid
+    except FileNotFoundError:
+        return False
 
 
 def _run(*argv: str, lock: int) -> None:
