@@ -7,7 +7,6 @@ import secrets
 import socket
 import sys
 import time
-from datetime import UTC, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from portico import __version__, logs
 from portico.config import Config
 from portico.errors import Conflict
 from portico.jobs.runner import Runner
-from portico.services import gateways, hooks, setup
+from portico.services import gateways, hooks, settling, setup
 from portico.services.broker import Broker
 from portico.services.keys import KeyRing
 from portico.services.passwords import Hasher
@@ -49,7 +48,8 @@ def drivers(group: str) -> dict[str, Any]:
 
 def build(config: Config, db: Database) -> Broker:
     """Build a broker on an open, migrated database."""
-    now = datetime.now(UTC)
+    db.learn_time()
+    now = db.now()
     vault = Vault(config.state / "keys")
     return Broker(
         id=new_id(),
@@ -62,7 +62,7 @@ def build(config: Config, db: Database) -> Broker:
         hasher=Hasher(),
         snapshots=SnapshotHolder(db),
         deployment_id=setup.deployment_id(db, new_id(), now),
-        now=lambda: datetime.now(UTC),
+        now=db.now,
         new_id=new_id,
     )
 
@@ -76,6 +76,7 @@ def run_broker(config: Config) -> int:
     migrate.upgrade(db)
     hooks.register()
     broker = build(config, db)
+    settling.begin(broker)
     with db.write() as conn:
         fleet.add_broker(conn, broker.id, socket.gethostname(), __version__, broker.now())
     founded = setup.first_run(broker)

@@ -53,7 +53,8 @@ def purge(broker: Broker) -> dict[str, int]:
 
 
 def beat(broker: Broker) -> None:
-    """Give a sign of life."""
+    """Give a sign of life, and learn the database's time."""
+    broker.db.learn_time()
     with broker.db.write() as conn:
         fleet.beat(conn, broker.id, broker.now())
 

@@ -9,7 +9,7 @@ from portico.domain.jobs import AssignmentTimer, DesktopPower, OfDesktop, OfPool
 from portico.domain.model import Assignment, AssignmentState, Desktop, PowerAction, Reason, Stage
 from portico.domain.states import USABLE, Event
 from portico.errors import AgentUnreachable, Denied, NotFound
-from portico.services import agent_channel, endings, evidence
+from portico.services import agent_channel, endings, evidence, settling
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.guards import require
@@ -69,28 +69,31 @@ def _log_out(broker: Broker, assignment: Assignment, desktop: Desktop, actor: st
         evidence.apply(broker, assignment.id, Event.RELEASE, actor, Reason("release.log_out_without_agent"))
 
 
-def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> None:
-    """Do what a timer says, unless the epoch that armed it has passed."""
+def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> float | None:
+    """Do what a timer says, unless the epoch that armed it has passed. Returns seconds when it is too early to know."""
     with broker.db.write() as conn:
         claim.check(conn)
         states = (*USABLE, AssignmentState.RELEASING, AssignmentState.RELEASED) if timer.action == "power" else USABLE
         assignment = assignments.has_epoch(conn, timer.assignment_id, timer.epoch, tuple(states))
         desktop = desktops.get(conn, _SCOPE, assignment.desktop_id) if assignment else None
         if assignment is None or desktop is None:
-            return
+            return None
+        if settling.must_wait(broker, conn, desktop.id):
+            return settling.AGAIN_SECONDS
         never_used = timer.reason == "release.never_connected" and assignment.state is not AssignmentState.ASSIGNED
         if never_used:
-            return
+            return None
         if timer.action == "power":
             if not _is_in_others_hands(assignment, desktop):
                 enqueue(
                     broker, conn, "desktop_power", DesktopPower(desktop.id, timer.argument), tenant_id=desktop.tenant_id
                 )
-            return
+            return None
     if timer.action == "log_out":
         _log_out(broker, assignment, desktop, "broker")
     else:
         evidence.apply(broker, assignment.id, Event.RELEASE, "broker", Reason(timer.reason))
+    return None
 
 
 def _is_in_others_hands(assignment: Assignment, desktop: Desktop) -> bool:

@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -12,6 +13,9 @@ from sqlalchemy.engine import make_url
 from portico.errors import Invalid
 
 BUSY_MILLISECONDS = 10_000
+
+
+_CLOCKS = {"postgresql": "SELECT clock_timestamp()", "mssql": "SELECT SYSUTCDATETIME()"}
 
 
 class Database:
@@ -35,6 +39,23 @@ class Database:
         self._writer_turn = threading.RLock() if self.is_sqlite else None
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
+        self._offset = timedelta()
+
+    def now(self) -> datetime:
+        """Return the database's time, as far as it is known: what leases, timers and heartbeats of all brokers go by."""
+        return datetime.now(UTC) + self._offset
+
+    def learn_time(self) -> None:
+        """Learn how far this machine's clock is from the database's. SQLite has none of its own."""
+        query = _CLOCKS.get(self.engine.dialect.name)
+        if query is None:
+            return
+        with self.read() as conn:
+            before = datetime.now(UTC)
+            there = conn.exec_driver_sql(query).scalar_one()
+            after = datetime.now(UTC)
+        there = there if there.tzinfo else there.replace(tzinfo=UTC)
+        self._offset = there - (before + (after - before) / 2)
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -22,6 +22,11 @@ def beat(conn: Connection, broker_id: str, now: datetime) -> None:
     conn.execute(update(brokers).where(brokers.c.id == broker_id).values(heartbeat_at=now))
 
 
+def last_beat(conn: Connection) -> datetime | None:
+    """Return when any broker last gave a sign of life, None when there never was one."""
+    return conn.scalar(select(brokers.c.heartbeat_at).order_by(brokers.c.heartbeat_at.desc()).limit(1))
+
+
 def stop_broker(conn: Connection, broker_id: str, now: datetime) -> None:
     """Keep that a broker stopped in good order."""
     conn.execute(update(brokers).where(brokers.c.id == broker_id).values(stopped_at=now))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portico.store.tables import metadata, settings, tenants, users, versions
@@ -51,3 +51,16 @@ def add_user(conn: Connection, *, now: datetime, **values: Any) -> None:
         "failed": 0, "preferences": {}, "version": 1, "created_at": now, "updated_at": now,
     }  # fmt: skip
     conn.execute(insert(users).values(beginning | values))
+
+
+def get_setting(conn: Connection, name: str) -> Any:
+    """Return a setting of the deployment, None when there is none."""
+    found = conn.execute(select(settings.c.value).where(settings.c.scope == SYSTEM, settings.c.name == name)).first()
+    return found.value if found is not None else None
+
+
+def put_setting(conn: Connection, name: str, value: Any, now: datetime) -> None:
+    """Keep a setting of the deployment."""
+    here = (settings.c.scope == SYSTEM) & (settings.c.name == name)
+    if conn.execute(update(settings).where(here).values(value=value, updated_at=now)).rowcount == 0:
+        conn.execute(insert(settings).values(scope=SYSTEM, name=name, value=value, updated_at=now))

@@ -32,7 +32,7 @@ FIRST = {  # what a new item begins with, so that the common case is filled in
             "limits": {"enabled": True, "start_below": 1, "stop_at": 5},
             "deletable": True,
             "name_template": "desktop-{SEQUENCE}",
-        }
+        },
     },
 }
 
