@@ -17,13 +17,13 @@ PASSES_BEFORE_RETRY = (
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A machine as a pass saw it: the fields of ports.cloud.Machine."""
+    """A machine as the cloud sees it now. `desktop_id` is our tag on it, None when somebody else made it."""
 
     external_id: str
     name: str
     power: Power
-    ready: bool
-    error: str = ""
+    ready: bool  # the cloud has finished building it (a login may still be far away)
+    error: str = ""  # the cloud's own words when it failed
     desktop_id: str | None = None
     deployment_id: str | None = None
     address: str | None = None
@@ -31,11 +31,11 @@ class Seen:
     image_id: str | None = None
     flavor: str | None = None
     created_at: datetime | None = None
-    os_family: str = ""
-    protocols: Mapping[str, int] = field(default_factory=dict)
+    os_family: str = ""  # "windows" | "linux" | ""
+    protocols: Mapping[str, int] = field(default_factory=dict)  # protocol name → port, where the cloud knows it
     ssh_host_keys: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
-    gone: bool = False
+    gone: bool = False  # an explicit DELETED
 
 
 @dataclass(frozen=True, slots=True)

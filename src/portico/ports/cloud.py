@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from portico.domain.model import Power, PowerAction
+from portico.domain.model import PowerAction
+from portico.domain.sync import Seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,27 +46,7 @@ class Capabilities:
     user_data: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """A machine as the cloud sees it now. `desktop_id` is our tag on it, None when somebody else made it."""
-
-    external_id: str
-    name: str
-    power: Power
-    ready: bool  # the cloud has finished building it (a login may still be far away)
-    error: str = ""  # the cloud's own words when it failed
-    desktop_id: str | None = None
-    deployment_id: str | None = None
-    address: str | None = None
-    public_address: str | None = None
-    image_id: str | None = None
-    flavor: str | None = None
-    created_at: datetime | None = None
-    os_family: str = ""  # "windows" | "linux" | ""
-    protocols: Mapping[str, int] = field(default_factory=dict)  # protocol name → port, where the cloud knows it
-    ssh_host_keys: tuple[str, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    gone: bool = False  # an explicit DELETED
+Machine = Seen  # what inventory decides on is what drivers report
 
 
 @dataclass(frozen=True, slots=True)

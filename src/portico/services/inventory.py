@@ -10,7 +10,7 @@ from portico.domain.jobs import OfDesktop
 from portico.domain.model import Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import PorticoError
-from portico.ports.cloud import Machine, Scan
+from portico.ports.cloud import Scan
 from portico.services import endings, membership, provision
 from portico.services.broker import Broker
 from portico.services.clouds import open_cloud
@@ -50,9 +50,7 @@ def scan(broker: Broker, center_id: str, *, full: bool = False) -> Passed | None
     rows += _remembered(broker, center, rows, found)
     known = [record(row) for row in rows]
     missing = {row.id: _missing(row, found, begun) for row in rows}
-    actions = sync.compare(
-        known, [_seen(machine) for machine in found.machines], found.complete, broker.deployment_id, begun, missing
-    )
+    actions = sync.compare(known, found.machines, found.complete, broker.deployment_id, begun, missing)
     _keep_missing(broker, rows, missing)
     _insert(broker, center, [action for action in actions if isinstance(action, sync.Insert)])
     for action in actions:
@@ -97,10 +95,6 @@ def _keep_missing(broker: Broker, rows: list[Any], missing: dict[str, int]) -> N
         with broker.db.write() as conn:
             for row in changed:
                 desktops.change(conn, row.id, broker.now(), missing_passes=missing[row.id])
-
-
-def _seen(machine: Machine) -> sync.Seen:
-    return sync.Seen(**{name: getattr(machine, name) for name in sync.Seen.__dataclass_fields__})
 
 
 def _act(broker: Broker, center: Center, action: sync.Action) -> None:
