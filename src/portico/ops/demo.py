@@ -24,8 +24,8 @@ RESTART_SECONDS = 1.0
 class Demo:
     """One running demo."""
 
-    def __init__(self, state: Path, keep: bool, host: str, console: Console) -> None:
-        self.state, self.keep, self.host = state, keep, host
+    def __init__(self, state: Path, options: argparse.Namespace, console: Console) -> None:
+        self.state, self.keep, self.host, self.database = state, options.keep, options.host, options.database
         self.console = console
         self.say = console.voice("demo")
         self.voices = {name: console.voice(name) for name in PARTS}
@@ -38,7 +38,7 @@ class Demo:
         """Bring everything up and wait until a desktop of each pool can be opened. Raises Broken with the story of what failed."""
         began = monotonic()
         settings = demo_state.settings(self.state, demo_state.free_port(demo_state.FRONT_PORT), self.host)
-        demo_state.write_settings(self.state / "portico.toml", settings)
+        demo_state.write_settings(self.state / "portico.toml", settings | {"database": self.database})
         self.environ = _environment(self.state / "portico.toml")
         self.say("starting the broker")
         self._run("broker")
@@ -142,7 +142,7 @@ def main(argv: Sequence[str]) -> int:
         signal.signal(number, _interrupt)
     with demo_state.taken(state):
         demo_state.prepare(state, options.keep)
-        demo = Demo(state, options.keep, options.host, console)
+        demo = Demo(state, options, console)
         try:
             demo.start()
             console.show(_welcome(demo.facts))
@@ -170,6 +170,12 @@ def _arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="keep people, pools and logs for the next time")
     parser.add_argument(
         "--host", default="localhost", metavar="NAME", help="be reached from other machines, by this name"
+    )
+    parser.add_argument(
+        "--database",
+        default="",
+        metavar="URL",
+        help="an empty database to use, such as postgresql+psycopg://… (default: SQLite)",
     )
     return parser.parse_args(argv)
 

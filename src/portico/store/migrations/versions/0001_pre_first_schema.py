@@ -143,7 +143,7 @@ def upgrade() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("target", types.Word, nullable=False),
+        sa.Column("target", types.Hash, nullable=False),
         sa.Column("message", types.Json, nullable=False),
         sa.Column("created_at", types.UTCDateTime(), nullable=False),
         sa.Column("expires_at", types.UTCDateTime(), nullable=False),
