@@ -37,7 +37,13 @@ COMMANDS = {
         "portico.ops.demo:main", "run everything on this machine, for a first look", call="argv", extra="broker"
     ),
     "doctor": Command("portico.ops.doctor:main", "explain what is wrong with this installation", call="argv"),
-    "db": Command("portico.wiring:db_command", "care for the database", "verb", "broker", ("upgrade", "check")),
+    "db": Command(
+        "portico.wiring:db_command",
+        "care for the database and its sealed secrets",
+        "verb",
+        "broker",
+        ("upgrade", "check", "rotate"),
+    ),
 }
 
 

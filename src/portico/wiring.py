@@ -19,7 +19,7 @@ from portico import __version__, logs
 from portico.config import Config
 from portico.errors import Conflict
 from portico.jobs.runner import Runner
-from portico.services import gateways, hooks, settling, setup
+from portico.services import gateways, hooks, rotation, settling, setup
 from portico.services.broker import Broker
 from portico.services.keys import KeyRing
 from portico.services.passwords import Hasher
@@ -153,13 +153,16 @@ def _certificate(broker: Broker, role: str, listen: str) -> tuple[Path, Path]:
 
 
 def db_command(config: Config, verb: str) -> int:
-    """Do `portico db upgrade` or `portico db check`; returns the exit status."""
+    """Do `portico db upgrade`, `check` or `rotate`; returns the exit status."""
     logs.configure(config.log_format, config.log_level)
     db = Database(config.database_url)
     try:
         if verb == "upgrade":
             migrate.upgrade(db)
         missing = migrate.pending(db)
+        if verb == "rotate" and not missing:
+            key, number = rotation.rotate(build(config, db))
+            print(f"The vault seals with key {key} from now on; {number} values were sealed anew.")  # noqa: T201
     finally:
         db.dispose()  # which also brings a SQLite file up to date with its log
     print("The schema is current." if not missing else f"Migrations to apply: {', '.join(missing)}")  # noqa: T201

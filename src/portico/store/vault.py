@@ -27,7 +27,11 @@ class Vault:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not list(directory.glob("*.key")):
             _new_key(directory, 1)
-        self._keys = {path.stem: _read_key(path) for path in sorted(directory.glob("*.key"))}
+        self._keys: dict[str, bytes] = {}
+        self._load()
+
+    def _load(self) -> None:
+        self._keys = {path.stem: _read_key(path) for path in sorted(self._directory.glob("*.key"))}
 
     @property
     def current(self) -> str:
@@ -48,6 +52,8 @@ class Vault:
             raw = urlsafe_b64decode(text)
             if version != "v1":
                 raise ValueError(version)
+            if kid not in self._keys:
+                self._load()  # rotated by another process since we started
             return AESGCM(self._keys[kid]).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place.encode()).decode()
         except KeyError as problem:
             raise Invalid(
