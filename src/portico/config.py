@@ -20,10 +20,10 @@ class Config:
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")  # whose X-Forwarded-For we believe
     egress_allow: tuple[str, ...] = ()  # networks, besides public ones, that typed URLs may reach
     log_format: str = "text"  # text | json
-    log_level: str = "info"
+    log_level: str = "info"  # debug | info | warning | error
     # the gateway
-    gateway_listen: str = "127.0.0.1:8445"
-    gateway_name: str = "gateway"
+    gateway_listen: str = "127.0.0.1:8445"  # the gateway's own HTTPS
+    gateway_name: str = "gateway"  # what the console calls this gateway
     gateway_token: str = field(default="", repr=False)  # one-time enrolment token
     gateway_certificate: Path = Path()  # PEM files of its listener; empty: signed by the deployment at enrolment
     gateway_key: Path = Path()  # the key to gateway_certificate

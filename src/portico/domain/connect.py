@@ -1,6 +1,7 @@
 """From an offer to a session: which desktop to try, over which protocol, and how far the way there has been gone."""
 
-from collections.abc import Collection, Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -84,6 +85,14 @@ def progress(desktop: Desktop, assignment: Assignment, now: datetime) -> Progres
         return Progress(ConnectStage.FAILED, 0.0, state.reason)
     stage, fraction = _where(desktop)
     return Progress(stage, fraction, state.reason, state.needs_start)
+
+
+def expected_seconds(took: Sequence[float]) -> int | None:
+    """Return the seconds within which nine of ten earlier ones were done, rounded up; None where there were none."""
+    if not took:
+        return None
+    ordered = sorted(took)
+    return math.ceil(ordered[min(len(ordered) - 1, math.ceil(0.9 * len(ordered)) - 1)])
 
 
 def _where(desktop: Desktop) -> tuple[ConnectStage, float]:

@@ -61,6 +61,7 @@ class AssignmentTimer:
     action: str  # "release" | "log_out" | "power"
     reason: str
     argument: str = ""
+    minutes: int | None = None  # what fills the reason's sentence
 
 
 Payload = Nothing | CenterScan | OfPool | OfDesktop | OfAssignment | DesktopPower | AssignmentTimer

@@ -160,6 +160,8 @@ def _miss(desktop: Desktop, complete: bool, now: datetime, passes: int) -> list[
         return [Retry(desktop.id)] if overdue else []  # Nothing was asked of the cloud yet, so nothing can be doubled.
     if desktop.stage is Stage.CREATING:
         return [Retry(desktop.id)] if complete and overdue and passes >= PASSES_BEFORE_RETRY else []
+    if desktop.stage is Stage.DELETING and desktop.external_id is None and desktop.deadline_at and not overdue:
+        return []  # Its create was asked for and not answered: it may still come true.
     if complete:
         return [MarkGone(desktop.id, _end(desktop))]
     failure = _failure(desktop, None, now)

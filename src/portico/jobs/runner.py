@@ -21,6 +21,7 @@ from portico.store import events, jobs
 POLL_SECONDS = 0.25
 HEARTBEAT_SECONDS = 5.0
 RENEW_SECONDS = 20.0
+LEASE_SECONDS = 60
 CADENCE_SECONDS = 30.0
 WORKERS = 6
 
@@ -34,8 +35,10 @@ class Runner:
         """Prepare; `start` begins."""
         self._broker = broker
         self._stopping = threading.Event()
+        self._number = workers
         self._room = threading.Semaphore(workers)
         self._workers = ThreadPoolExecutor(workers, thread_name_prefix="job")
+        self._at_work: set[str] = set()  # ids of the jobs that a worker is at
         self._threads = [
             threading.Thread(target=self._claim_forever, name="jobs", daemon=True),
             threading.Thread(target=self._live, name="heartbeat", daemon=True),
@@ -54,8 +57,25 @@ class Runner:
         self._stopping.set()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        for _ in range(self._number):  # whoever has all the room knows that nobody is at work
+            self._room.acquire(timeout=max(0.0, deadline - time.monotonic()))
         self._workers.shutdown(wait=False, cancel_futures=True)
+
+    def run_due(self) -> int:
+        """Run in this thread what is due now and what follows from it at once; returns how many jobs that were."""
+        number = 0
+        while due := self._due():
+            before = number
+            for row in due:
+                fence = self._claim(row)
+                if fence is not None:
+                    self._run(row, Claim(row.id, fence, row.attempts + 1))
+                    number += 1
+            if number == before:
+                break
+        return number
 
     def _live(self) -> None:
         """Give signs of life, renew leases, take over from the dead, and see that periodic jobs are queued."""
@@ -75,7 +95,8 @@ class Runner:
     def _renew(self) -> None:
         now = self._broker.now()
         with self._broker.db.write() as conn:
-            jobs.renew(conn, self._broker.id, now + timedelta(seconds=60))
+            # Only what a worker is at: a job whose end could not be written down is retaken when its lease is over.
+            jobs.renew(conn, self._broker.id, list(self._at_work), now + timedelta(seconds=LEASE_SECONDS))
             retaken = jobs.retake(conn, now)
         if retaken:
             log.info("jobs of dead brokers retaken", number=retaken)
@@ -91,12 +112,10 @@ class Runner:
 
     def _claim_some(self) -> bool:
         """Claim what is due, as far as there is room; returns whether something was claimed."""
-        with self._broker.db.read() as conn:
-            due = jobs.due(conn, self._broker.now(), list(HANDLERS), 20)
         claimed = False
         lanes: set[str] = set()
-        for row in due:
-            if row.lane in lanes or row.version > KINDS[row.kind].version or self._stopping.is_set():
+        for row in self._due():
+            if row.lane in lanes or self._stopping.is_set():
                 continue
             if not self._room.acquire(blocking=False):
                 return False
@@ -106,8 +125,23 @@ class Runner:
                 continue
             lanes.add(row.lane)
             claimed = True
-            self._workers.submit(self._run, row, Claim(row.id, fence, row.attempts + 1))
+            self._at_work.add(row.id)
+            self._workers.submit(self._work, row, Claim(row.id, fence, row.attempts + 1))
         return claimed
+
+    def _due(self) -> list[Any]:
+        with self._broker.db.read() as conn:
+            return jobs.due(conn, self._broker.now(), {kind: KINDS[kind].version for kind in HANDLERS}, 20)
+
+    def _work(self, row: Any, claim: Claim) -> None:
+        """Run a job in a worker's thread."""
+        try:
+            self._run(row, claim)
+        except Exception:
+            log.warning("the end of a job could not be written down", kind=row.kind, job=row.id, exc_info=True)
+        finally:
+            self._at_work.discard(row.id)
+            self._room.release()
 
     def _claim(self, row: Any) -> int | None:
         kind = KINDS[row.kind]
@@ -130,8 +164,6 @@ class Runner:
             outcome = type(problem).__name__
             log.error("job failed", kind=row.kind, job=row.id, exc_info=True)
             self._retry(row, claim, f"{type(problem).__name__}: {problem}"[:500], None)
-        finally:
-            self._room.release()
         seconds = round(time.monotonic() - begun, 3)
         quiet = outcome == "done" and KINDS[row.kind].every_seconds is not None
         (log.debug if quiet else log.info)(

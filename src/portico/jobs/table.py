@@ -5,7 +5,7 @@ from typing import Any
 
 from portico.domain.jobs import KINDS
 from portico.errors import PorticoError
-from portico.services import agents, housekeeping, inventory, membership, power, provision, release
+from portico.services import agents, deletion, housekeeping, inventory, membership, power, provision, release
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 
@@ -46,7 +46,7 @@ HANDLERS: Mapping[str, Handler] = {
     "pool_refill": _nothing_more(provision.refill),
     "pool_members": _nothing_more(membership.rewrite),
     "desktop_build": _with_claim(provision.build),
-    "desktop_delete": _with_claim(provision.delete),
+    "desktop_delete": _with_claim(deletion.delete),
     "desktop_power": power.carry_out,
     "assignment_timer": release.fire,
     "hand_over": _with_claim(release.carry_out),

@@ -10,7 +10,7 @@ from typing import Any
 from portico.domain.model import AgentState, Desktop, SessionState, Stage
 from portico.domain.states import Event
 from portico.errors import Invalid, Unauthenticated
-from portico.services import evidence, provision
+from portico.services import evidence, power, provision
 from portico.services.broker import Broker
 from portico.services.sessions import hash_secret
 from portico.store import agents, assignments, desktops, events, outbox, users
@@ -19,6 +19,7 @@ from portico.store.scope import System
 
 HEARTBEAT_SECONDS = 60
 LOST_SECONDS = 180
+MAX_NUMBER = 2**53
 _SCOPE = System("reports of agents")
 
 EVENTS: Mapping[str, Event] = {
@@ -96,7 +97,8 @@ def report(broker: Broker, agent: AgentId, message: Mapping[str, Any]) -> dict[s
         _note_reboot(broker, desktop)
     for item in fresh:
         _follow(broker, desktop, item)
-    _keep_sessions(broker, desktop, _list(message, "sessions"))
+    if "sessions" in message:
+        _keep_sessions(broker, desktop, _list(message, "sessions"))
     # The mark moves last: a broker that dies before it reads the report again, and events read twice change nothing.
     mark = max([row.sequence if row.boot_id == boot_id else 0, *(_sequence(item) for item in fresh)])
     port = int(facts.get("port", 0)) if facts is not None else row.port
@@ -114,6 +116,8 @@ def _look(
         desktop_row = desktops.get_row(conn, _SCOPE, agent.desktop_id)
         if row is None or desktop_row is None or desktop_row.stage == Stage.GONE:
             return None
+        if boot_id in agents.past_boots(row):  # held up on its way while the machine booted anew: it proves nothing now
+            return None
         mark = row.sequence if row.boot_id == boot_id else 0
         fresh = [item for item in happened if _sequence(item) > mark]
         desktop = record(desktop_row)
@@ -128,24 +132,33 @@ def _look(
 
 def _sequence(item: Mapping[str, Any]) -> int:
     value = item.get("sequence", 0)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < MAX_NUMBER else 0
 
 
 def _keep_facts(broker: Broker, conn: Any, desktop: Desktop, facts: Mapping[str, Any]) -> None:
     """Keep what an agent says of its machine; its address is only data, the center's is the one we connect to."""
-    protocols = facts.get("protocols") or {}
+    protocols = facts.get("protocols")
     values: dict[str, Any] = {"agent": str(AgentState.RUNNING)}
     if isinstance(protocols, dict) and protocols:
-        known = {str(name)[:20]: int(port) for name, port in list(protocols.items())[:20] if 0 < int(port) < 65536}
-        values["protocols"] = known
+        spoken = list(protocols.items())[:20]
+        values["protocols"] = {_clean(name, 20): port for name, port in spoken if _is_port(port)}
     keys = facts.get("ssh_host_keys")
     if isinstance(keys, list):
-        values["ssh_host_keys"] = [str(key)[:2000] for key in keys[:10]]
+        values["ssh_host_keys"] = [_clean(key, 2000) for key in keys[:10]]
     if facts.get("login_user"):
-        values["login_user"] = str(facts["login_user"])[:100]
+        values["login_user"] = _clean(facts["login_user"], 100)
     if facts.get("os_family") and not desktop.os_family:
-        values["os_family"] = str(facts["os_family"])[:20]
+        values["os_family"] = _clean(facts["os_family"], 20)
     desktops.change(conn, desktop.id, broker.now(), **values)
+
+
+def _clean(text: object, longest: int) -> str:
+    """Return a text that every database can keep: NUL and lone surrogates are no part of it."""
+    return "".join(character for character in str(text)[:longest] if character.isprintable())
+
+
+def _is_port(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
 def _follow(broker: Broker, desktop: Desktop, item: Mapping[str, Any]) -> None:
@@ -175,16 +188,7 @@ def _note_reboot(broker: Broker, desktop: Desktop) -> None:
             assignments.note_evidence(conn, row.id)
             if row.state == "releasing":
                 evidence.enqueue_hand_over(broker, conn, row.id, row.tenant_id)
-        moved = desktops.move_stage(conn, desktop.id, [Stage.QUARANTINED], Stage.READY, broker.now(), stage_reason="")
-        if moved:
-            entry = events.Entry(
-                broker.now(),
-                "desktop.healed",
-                desktop.tenant_id,
-                params={"desktop": desktop.name},
-                desktop_id=desktop.id,
-            )
-            events.add(conn, entry)
+        power.heal(broker, conn, desktop)
 
 
 def _keep_sessions(broker: Broker, desktop: Desktop, lines: list[Any]) -> None:
@@ -238,21 +242,21 @@ def _facts(message: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(facts, dict):
         raise Invalid("The report is not understood.", {"facts": "An object is wanted."})
     port = facts.get("port", 0)
-    if not isinstance(port, int) or not 0 <= port < 65536:
+    if port != 0 and not _is_port(port):
         raise Invalid("The report is not understood.", {"facts.port": "A port number is wanted, or 0."})
     return facts
 
 
 def _text(message: Mapping[str, Any], field: str, longest: int) -> str:
     value = message.get(field)
-    if not isinstance(value, str) or len(value) > longest:
+    if not isinstance(value, str) or len(value) > longest or not value.isprintable():
         raise Invalid("The message is not understood.", {field: f"A text of at most {longest} characters is wanted."})
     return value
 
 
 def _number(message: Mapping[str, Any], field: str) -> int:
     value = message.get(field)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < MAX_NUMBER:
         raise Invalid("The message is not understood.", {field: "A number is wanted."})
     return value
 

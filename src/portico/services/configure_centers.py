@@ -6,11 +6,11 @@ from dataclasses import fields
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
-from portico.domain.model import Status
 from portico.errors import Invalid
 from portico.ports.cloud import Meta
+from portico.services import endings
 from portico.services.nouns import Noun
 from portico.services.shapes import path_of, sentence_of
 from portico.services.writing import Write, Writer, unique
@@ -65,16 +65,9 @@ class Centers(Writer):
         return [f"pool {row.name}" for row in rows if row.body.get("provisioning", {}).get("center_id") == write.id]
 
     def delete(self, write: Write) -> dict[str, Any]:
-        """Mark the center and its desktops deleted; the machines stay where they are."""
-        now = write.broker.now()
-        theirs = (t.desktops.c.center_id == write.id) & t.desktops.c.deleted_at.is_(None)
-        held = t.assignments.c.released_at.is_(None) & t.assignments.c.desktop_id.in_(
-            select(t.desktops.c.id).where(theirs)
-        )
-        ended = len(list(write.conn.scalars(select(t.assignments.c.id).where(held))))
-        gone = update(t.desktops).where(theirs).values(status=str(Status.DELETED), deleted_at=now, updated_at=now)
-        desktops = write.conn.execute(gone).rowcount
-        return super().delete(write) | {"desktops": desktops, "assignments": ended}
+        """Mark the center and its desktops deleted and end their assignments; the machines stay where they are."""
+        desktops, assignments = endings.center_gone(write.broker, write.conn, write.id)
+        return super().delete(write) | {"desktops": desktops, "assignments": assignments}
 
     def show(self, conn: Connection, noun: Noun, rows: list[Any]) -> dict[Any, dict[str, Any]]:
         """Add settings, and whether secrets are set."""

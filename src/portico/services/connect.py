@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from portico import faults
 from portico.domain import connect as rules
 from portico.domain.assign import on_assigned
 from portico.domain.connect import ConnectStage, Progress
@@ -26,13 +28,15 @@ from portico.services.explaining import sentence
 from portico.services.portal import offers
 from portico.services.queueing import enqueue
 from portico.services.sessions import SignedIn
-from portico.store import assignments, connections, desktops, events, fleet
+from portico.store import assignments, connections, desktops, events, fleet, users
 from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 from portico.store.scope import Tenant
 from portico.wire.tickets import LIFE_SECONDS, Ticket, seal
 
+ROUNDS = 10  # so often the candidates of a pool are read anew when others were quicker
+EXPECTED_DAYS = 7
 GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
 DOORS: Mapping[str, str] = {"vnc": "/gw/vnc", "ssh": "/gw/ssh"}  # what our gateways carry into a browser
 
@@ -76,6 +80,7 @@ def connect(
             session_id=me.session_id or "", protocol=chosen, client_address=client.address, created_at=now,
         )  # fmt: skip
         _wake(broker, conn, desktop)
+    faults.point("connect.after_connection")
     return view(broker, me, connection_id)
 
 
@@ -99,30 +104,38 @@ def _claim(broker: Broker, me: SignedIn, line: PoolAssignment, ordinal: int) -> 
     """Take one desktop of a pool: walk the candidates from a spread start until a conditional UPDATE wins."""
     key = rules.claim_key(me.user.id, line.id, ordinal)
     with broker.db.read() as conn:
-        held = assignments.find_claim(conn, key)
-        theirs = desktops.get(conn, Tenant(me.user.tenant_id), held.desktop_id) if held else None
-    if held is not None and theirs is not None:
-        return held, theirs
+        held = _held(conn, me, key)
+    if held is not None:
+        return held
     offered = offers(broker, me)
     if not any(offer.pool_assignment_id == line.id and offer.ordinal == ordinal for offer in offered.offers):
         return NoDesktop(next(iter(offered.refusals), Reason("offer.unknown")))
-    with broker.db.read() as conn:
-        candidates = desktops.list_candidates(conn, [line.pool_id], me.user.id)[line.pool_id]
-    # Candidates that may not be offered (no agent, stopped …) are passed over here just as they were when offering.
-    now = broker.now()
-    free = [desktop for desktop in candidates if may_offer(desktop, line, now) is None]
-    spread = random.randrange(1 << 30)  # noqa: S311  (spreads users over desktops; nothing secret)
-    for desktop in rules.choose(free, _preferred(offered, line, ordinal), line.order, me.user.id, spread):
-        taken = _take(broker, me, line, ordinal, desktop)
-        if taken is not None:
-            return taken
+    preferred, lost = _preferred(offered, line, ordinal), False
+    for _ in range(ROUNDS):
+        # Candidates that may not be offered (no agent, stopped …) are passed over here just as they were when offering.
+        free = _free(broker, me, line)
+        spread = random.randrange(1 << 30)  # noqa: S311  (spreads users over desktops; nothing secret)
+        for desktop in rules.choose(free, preferred, line.order, me.user.id, spread):
+            taken = _take(broker, me, line, ordinal, desktop)
+            if taken is not None:
+                return taken
+        if not free:
+            break
+        lost = True  # all that were seen went to others: look whether there are more
     pool = broker.snapshots.get().pools[line.pool_id]
-    if candidates:
+    if lost:
         return NoDesktop(Reason("pool.lost", {"pool": pool.name}))
     waiting = next((offer for offer in offered.offers if offer.pool_assignment_id == line.id), None)
     return NoDesktop(
         waiting.reason if waiting and waiting.reason else Reason("pool.full", {"pool": pool.name, "total": 0})
     )
+
+
+def _free(broker: Broker, me: SignedIn, line: PoolAssignment) -> list[Desktop]:
+    with broker.db.read() as conn:
+        candidates = desktops.list_candidates(conn, [line.pool_id], me.user.id)[line.pool_id]
+    now = broker.now()
+    return [desktop for desktop in candidates if may_offer(desktop, line, now) is None]
 
 
 def _preferred(offered: Any, line: PoolAssignment, ordinal: int) -> str | None:
@@ -138,7 +151,7 @@ def _preferred(offered: Any, line: PoolAssignment, ordinal: int) -> str | None:
 
 def _take(
     broker: Broker, me: SignedIn, line: PoolAssignment, ordinal: int, desktop: Desktop
-) -> tuple[Assignment, Desktop] | None:
+) -> tuple[Assignment, Desktop] | NoDesktop | None:
     """Try to take one desktop, in one transaction; None when somebody else was quicker."""
     now, key = broker.now(), rules.claim_key(me.user.id, line.id, ordinal)
     assignment = Assignment(
@@ -148,6 +161,12 @@ def _take(
     reason = Reason("assignment.by_policy", {"policy": me.policy.name, "order": line.order.value})
     try:
         with broker.db.write() as conn:
+            if me.policy.max_desktops is not None:  # two clicks on two offers come one after the other here
+                users.hold(conn, me.user.id)
+                if assignments.count_of_user(conn, me.user.id) >= me.policy.max_desktops:
+                    return _held(conn, me, key) or NoDesktop(
+                        Reason("policy.max_desktops", {"maximum": me.policy.max_desktops})
+                    )
             seat_id = desktops.take_seat(conn, desktop.id, assignment.id, me.user.id, now)
             if seat_id is None:
                 return None
@@ -162,12 +181,19 @@ def _take(
                 correlation=assignment.id,
             )  # fmt: skip
             events.add(conn, entry)
+            faults.point("connect.before_commit")
     except IntegrityError:  # the user's other click won: its desktop is the answer to both
         with broker.db.read() as conn:
-            held = assignments.find_claim(conn, key)
-            theirs = desktops.get(conn, Tenant(me.user.tenant_id), held.desktop_id) if held else None
-        return (held, theirs) if held and theirs else None
+            return _held(conn, me, key)
+    faults.point("connect.after_assignment")
     return assignment, desktop
+
+
+def _held(conn: Connection, me: SignedIn, key: str) -> tuple[Assignment, Desktop] | None:
+    """Return what the user has under a claim already."""
+    held = assignments.find_claim(conn, key)
+    theirs = desktops.get(conn, Tenant(me.user.tenant_id), held.desktop_id) if held else None
+    return (held, theirs) if held and theirs else None
 
 
 def _wake(broker: Broker, conn: Any, desktop: Desktop) -> None:
@@ -213,8 +239,19 @@ def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
         launch=_launch(broker, me, row, desktop, plan, protocol) if state in ("ready", "open") else None,
         may_release=may_release and me.role.may_release,
         protocols=usable,
-        expected_seconds=None,
+        expected_seconds=_expected(broker, assignment, desktop) if state == "waiting" else None,
     )
+
+
+def _expected(broker: Broker, assignment: Assignment, desktop: Desktop) -> int | None:
+    """Return how many seconds most of the pool's desktops took to get ready lately; None where none was made."""
+    pool_id = desktop.built_for_pool or assignment.pool_id
+    if pool_id is None:
+        return None
+    with broker.db.read() as conn:
+        took = events.list_params(conn, pool_id, "desktop.ready", broker.now() - timedelta(days=EXPECTED_DAYS))
+    seconds = [float(one["seconds"]) for one in took if isinstance(one.get("seconds"), int | float)]
+    return rules.expected_seconds(seconds)
 
 
 def _settle(broker: Broker, me: SignedIn, row: Any, plan: ProtocolPlan, desktop: Desktop) -> str:
@@ -248,6 +285,8 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
     if row.state == "closed" and row.close_reason in ("closed.elsewhere", "closed.by_administrator", "session.ended"):
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
     now, connection_protocol = broker.now(), seen.protocol
+    if connection_protocol not in DOORS:
+        raise Conflict("Our gateways cannot carry this protocol. Choose another way to open the desktop.")
     with broker.db.write() as conn:
         if not fleet.list_live_gateways(conn, now - timedelta(seconds=GATEWAY_SECONDS)):
             raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)

@@ -15,6 +15,7 @@ from portico.store import pools as pool_store
 from portico.store.records import assignment as assignment_record
 from portico.store.scope import System
 
+TRIES = 5
 CLOSE_SECONDS = 120  # how long a gateway may take to hear that it must close a connection
 _SCOPE = System("ending desktops")
 
@@ -30,8 +31,12 @@ def gone(broker: Broker, desktop_id: str, reason: Reason) -> None:
             conn, desktop_id, now, stage=str(Stage.GONE), stage_at=now, status=str(Status.DELETED), deleted_at=now,
             stage_reason=reason.code, power="unknown", session="none", agent="not installed",
         )  # fmt: skip
-        for live in assignments.list_live_of_desktop(conn, desktop_id):
-            finish(broker, conn, assignment_record(live), row, reason)
+        for _ in range(TRIES):  # each is moved by its state and epoch: who moves it meanwhile makes us look again
+            live = assignments.list_live_of_desktop(conn, desktop_id)
+            for one in live:
+                finish(broker, conn, assignment_record(one), row, reason)
+            if not live:
+                break
         pool_store.write_memberships(conn, {desktop_id: ()})
         outside = reason.code == "desktop.deleted_outside"
         events.add(
@@ -44,6 +49,28 @@ def gone(broker: Broker, desktop_id: str, reason: Reason) -> None:
         )  # fmt: skip
         if row.built_for_pool:
             enqueue(broker, conn, "pool_refill", OfPool(row.built_for_pool), tenant_id=row.tenant_id)
+
+
+def center_gone(broker: Broker, conn: Connection, center_id: str) -> tuple[int, int]:
+    """Mark a deleted center's desktops deleted; returns how many, and how many assignments ended with them.
+
+    The machines are still there, perhaps with people at work: a desktop that was somebody's is quarantined, so that it is
+    nobody else's should the center come back before the machine began afresh.
+    """
+    now, reason, ended = broker.now(), Reason("center.deleted"), 0
+    for live in assignments.list_live_of_center(conn, center_id):
+        desktop = desktops.get_row(conn, _SCOPE, live.desktop_id)
+        desktops.move_stage(
+            conn, live.desktop_id, [Stage.READY], Stage.QUARANTINED, now, stage_reason="release.no_evidence"
+        )
+        finish(broker, conn, assignment_record(live), desktop, reason)
+        ended += 1
+    return desktops.end_center(conn, center_id, now), ended
+
+
+def center_back(broker: Broker, conn: Connection, center_id: str) -> int:
+    """Bring the desktops back that were deleted with their center; the next inventory says which are still there."""
+    return desktops.restore_center(conn, center_id, broker.now())
 
 
 def finish(broker: Broker, conn: Connection, assignment: Any, desktop: Any, reason: Reason) -> None:

@@ -1,5 +1,6 @@
 """What agent and gateway report moves assignments: one state machine, each step a conditional UPDATE on (state, epoch)."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from portico.domain.explain import as_json
 from portico.domain.jobs import AssignmentTimer, OfAssignment
 from portico.domain.model import Assignment, AssignmentState, Desktop, PowerPlan, Reason, ReleasePlan, Timer
 from portico.domain.states import Event
+from portico.errors import Conflict
 from portico.services.broker import Broker
 from portico.services.queueing import enqueue
 from portico.store import assignments, desktops, events
@@ -29,27 +31,38 @@ def plans_of(broker: Broker, assignment: Assignment) -> tuple[ReleasePlan, Power
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """An event, who says so, and why; with an epoch, it counts only while the assignment's is still the same."""
+
+    event: Event
+    actor: str
+    reason: Reason | None = None
+    epoch: int | None = None
+
+
 def apply(
-    broker: Broker, assignment_id: str, event: Event, actor: str, reason: Reason | None = None
+    broker: Broker, assignment_id: str, event: Event, actor: str, reason: Reason | None = None, epoch: int | None = None
 ) -> Assignment | None:
-    """Let an event move an assignment; returns it as it is afterwards, None when there is none."""
+    """Let an event move an assignment; returns it as it is afterwards, None when there is none or its epoch is another."""
+    happening = Happening(event, actor, reason, epoch)
     for _ in range(TRIES):
         with broker.db.write() as conn:
             assignment = assignments.get(conn, _SCOPE, assignment_id)
             desktop = desktops.get(conn, _SCOPE, assignment.desktop_id) if assignment else None
-            if assignment is None or desktop is None:
+            if assignment is None or desktop is None or (epoch is not None and assignment.epoch != epoch):
                 return None
-            moved = step(broker, conn, assignment, desktop, event, actor, reason)
+            moved = step(broker, conn, assignment, desktop, happening)
             if moved is not None:
                 return moved
-    return None
+    raise Conflict("This desktop changes hands too quickly at the moment. Try again.")
 
 
 def step(
-    broker: Broker, conn: Connection, assignment: Assignment, desktop: Desktop, event: Event, actor: str,
-    reason: Reason | None = None,
-) -> Assignment | None:  # fmt: skip
+    broker: Broker, conn: Connection, assignment: Assignment, desktop: Desktop, happening: Happening
+) -> Assignment | None:
     """Decide and record one event within a transaction; None when another was quicker (then read again)."""
+    event, reason = happening.event, happening.reason
     release, power = plans_of(broker, assignment)
     change = on_event(assignment, event, release, power, desktop.deletable, broker.now())
     if event is Event.LOGGED_OFF:
@@ -70,14 +83,15 @@ def step(
     events.add(
         conn,
         events.Entry(
-            broker.now(), f"assignment.{change.state.value.replace(' ', '_')}", assignment.tenant_id, actor,
+            broker.now(), f"assignment.{change.state.value.replace(' ', '_')}", assignment.tenant_id, happening.actor,
             params={"desktop": desktop.name, "event": event.value}, reason=as_json(reason) if reason else None,
             user_id=assignment.user_id, desktop_id=desktop.id, pool_id=assignment.pool_id, correlation=assignment.id,
         ),
     )  # fmt: skip
     after = assignments.get(conn, _SCOPE, assignment.id)
     if change.release and after is not None:
-        return step(broker, conn, after, desktop, Event.RELEASE, actor, Reason("release.logged_out"))
+        follows = Happening(Event.RELEASE, happening.actor, Reason("release.logged_out"))
+        return step(broker, conn, after, desktop, follows)
     return after
 
 
@@ -87,6 +101,8 @@ def _follow(
     """Carry out what a change asks for besides the state itself."""
     if change.desktop_session is not None:
         desktops.change(conn, desktop.id, broker.now(), session=str(change.desktop_session))
+    if change.state is AssignmentState.CONNECTED:
+        desktops.raise_epoch(conn, desktop.id)  # a power action that a plan ordered before is not carried out any more
     arm(broker, conn, assignment, change.timers, epoch)
     if change.state is AssignmentState.RELEASING:
         enqueue_hand_over(broker, conn, assignment.id, assignment.tenant_id)
@@ -96,7 +112,11 @@ def arm(broker: Broker, conn: Connection, assignment: Assignment, timers: tuple[
     """Queue timers: jobs that name the epoch of the assignment that armed them."""
     now = broker.now()
     for timer in timers:
-        payload = AssignmentTimer(assignment.id, epoch, timer.action, timer.reason.code, timer.argument)
+        minutes = timer.reason.params.get("minutes")
+        payload = AssignmentTimer(
+            assignment.id, epoch, timer.action, timer.reason.code, timer.argument,
+            minutes if isinstance(minutes, int) else None,
+        )  # fmt: skip
         enqueue(
             broker, conn, "assignment_timer", payload, tenant_id=assignment.tenant_id,
             run_at=now + timedelta(seconds=timer.after_seconds), reason=timer.reason,

@@ -19,7 +19,7 @@ from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 from portico.store.scope import System
-from portico.wire.tickets import SKEW_SECONDS, BadTicket, Ticket, unseal
+from portico.wire.tickets import SKEW_SECONDS, BadTicket, Ticket, key_id, unseal
 
 TOKEN_SECONDS = 3600
 LATE_SECONDS = 30  # how long a connection that a gateway does not name may still be on its way
@@ -101,10 +101,7 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     Raises Unauthenticated (forged, expired), Denied (another gateway's), Conflict (used), Gone, Unavailable.
     """
     now = broker.now()
-    try:
-        ticket = unseal(_text(message, "ticket", 4096), broker.keys.verifying, int(now.timestamp()))
-    except BadTicket as problem:
-        raise Unauthenticated("The ticket is not valid.", detail=str(problem)) from problem
+    ticket = _unseal(broker, _text(message, "ticket", 4096))
     if ticket.gateway not in ("*", gateway.id) or ticket.realm != gateway.realm:
         raise Denied("The ticket is for another gateway.")
     with broker.db.write() as conn:
@@ -122,6 +119,17 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     if user is None or user.disabled:
         raise Gone("This account is switched off.")
     return _grant(broker, ticket, row, user.login_name)
+
+
+def _unseal(broker: Broker, text: str) -> Ticket:
+    """Check a ticket; one that is signed with a key that we do not know sends us to look whether another broker rotated."""
+    now = int(broker.now().timestamp())
+    try:
+        if not broker.keys.knows(key_id(text)):
+            broker.keys.reload()
+        return unseal(text, broker.keys.verifying, now)
+    except BadTicket as problem:
+        raise Unauthenticated("The ticket is not valid.", detail=str(problem)) from problem
 
 
 def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[str, Any]:
@@ -185,15 +193,19 @@ def report(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
 
 def _follow(broker: Broker, gateway: GatewayId, item: Mapping[str, Any]) -> None:
     with broker.db.read() as conn:
-        row = connections.find(conn, _SCOPE, str(item.get("connection", "")))
+        row = connections.find(conn, _SCOPE, _word(item, "connection"))
     if row is None or row.gateway_id not in (gateway.id, None):
         return
     if item.get("kind") == "opened":
         with broker.db.write() as conn:
             connections.set_state(conn, row.id, ("waiting", "ready"), "open", opened_at=broker.now())
-        evidence.apply(broker, row.assignment_id, Event.OPENED, "gateway")
+            now_is = connections.find(conn, _SCOPE, row.id)
+        if (
+            now_is is not None and now_is.state == "open"
+        ):  # A word that comes after the end of the connection is history.
+            evidence.apply(broker, row.assignment_id, Event.OPENED, "gateway")
     elif item.get("kind") == "closed":
-        _close(broker, row, str(item.get("reason", ""))[:40], item)
+        _close(broker, row, _word(item, "reason"), item)
 
 
 def _close(broker: Broker, row: Any, reason: str, item: Mapping[str, Any]) -> None:
@@ -206,8 +218,9 @@ def _close(broker: Broker, row: Any, reason: str, item: Mapping[str, Any]) -> No
         }
         states = ("waiting", "ready", "open")
         connections.set_state(conn, row.id, states, "closed", closed_at=broker.now(), close_reason=reason, **numbers)
-        others = [one for one in connections.list_open(conn, row.assignment_id) if one.state == "open"]
-    if not others:
+        others = connections.list_open(conn, row.assignment_id)
+    # One that a gateway has taken over is about to open: the user is moving, not leaving.
+    if not any(one.state == "open" or one.gateway_id for one in others):
         evidence.apply(broker, row.assignment_id, Event.CLOSED, "gateway")
 
 
@@ -240,7 +253,7 @@ def close_connection(broker: Broker, actor: Actor, connection_id: str) -> None:
 
 def _text(message: Mapping[str, Any], field: str, longest: int = 200) -> str:
     value = message.get(field)
-    if not isinstance(value, str) or not value or len(value) > longest:
+    if not isinstance(value, str) or not value or len(value) > longest or not (value.isprintable() or field == "csr"):
         raise Invalid("The message is not understood.", {field: f"A text of at most {longest} characters is wanted."})
     return value
 
@@ -252,6 +265,11 @@ def _list(message: Mapping[str, Any], field: str) -> list[Any]:
     return value
 
 
+def _word(item: Mapping[str, Any], field: str) -> str:
+    """Return a short text of a report, without what no database can keep."""
+    return "".join(character for character in str(item.get(field, ""))[:40] if character.isprintable())
+
+
 def _sequence(item: Mapping[str, Any]) -> int:
     value = item.get("sequence", 0)
-    return value if isinstance(value, int) else 0
+    return value if isinstance(value, int) and 0 <= value < 2**53 else 0

@@ -1,5 +1,6 @@
 """Keeping house: counts and history of pools, purging what is old, health."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -8,12 +9,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from portico.domain import pools as pool_rules
-from portico.services import provision
+from portico.services import idempotency, provision
 from portico.services.broker import Broker
-from portico.store import desktops, fleet, jobs, outbox, pools, purging, users
+from portico.services.configure_settings import value_of
+from portico.store import desktops, fleet, founding, jobs, outbox, pools, purging, users
 from portico.store.scope import System
 
-LOG_DAYS = 30
+JOB_DAYS = 7
 _SCOPE = System("housekeeping")
 
 
@@ -41,15 +43,21 @@ def pool_history(broker: Broker, pool_id: str) -> None:
 
 
 def purge(broker: Broker) -> dict[str, int]:
-    """Remove what is older than the log retention and referenced by nothing; returns how much of each."""
+    """Remove what is older than each tenant's log retention and referenced by nothing; returns how much of each."""
     now = broker.now()
-    before = now - timedelta(days=LOG_DAYS)
+    removed: Counter[str] = Counter()
+    with broker.db.read() as conn:
+        days = {tenant_id: int(value_of(conn, tenant_id, "logs.days")) for tenant_id in founding.list_tenants(conn)}
     with broker.db.write() as conn:
-        removed = purging.purge(conn, before, now)
-        removed["jobs"] = jobs.purge(conn, now - timedelta(days=7))
+        removed.update(purging.purge_common(conn, now - timedelta(days=max(days.values(), default=0)), now))
+        removed["jobs"] = jobs.purge(conn, now - timedelta(days=JOB_DAYS))
         removed["messages"] = outbox.purge(conn, now)
         removed["attempts"] = users.purge_attempts(conn, now - timedelta(days=2))
-    return removed
+        removed["idempotency"] = idempotency.purge(conn, now)
+    for tenant_id, kept in days.items():
+        with broker.db.write() as conn:
+            removed.update(purging.purge(conn, tenant_id, now - timedelta(days=kept)))
+    return dict(removed)
 
 
 def beat(broker: Broker) -> None:

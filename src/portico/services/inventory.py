@@ -1,5 +1,6 @@
 """Inventory: the only poller of a cloud. One pass moves every desktop's state; only a complete one takes absence for an end."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from portico.domain.explain import as_json
 from portico.domain.jobs import OfDesktop
 from portico.domain.model import Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
-from portico.errors import PorticoError
+from portico.errors import CloudNotFound, PorticoError
 from portico.ports.cloud import Scan
 from portico.services import endings, membership, provision
 from portico.services.broker import Broker
@@ -40,14 +41,15 @@ def scan(broker: Broker, center_id: str, *, full: bool = False) -> Passed | None
         if center is None or not center.active:
             return None
         rows = desktops.list_of_center(conn, center_id)
-    cloud = open_cloud(broker, center)
     try:
-        since = _since(center, begun, full)
-        found = cloud.scan(since)
+        cloud = open_cloud(broker, center)
+        found = cloud.scan(_since(center, rows, begun, full))
     except PorticoError as problem:
         _note_status(broker, center, "offline", problem.sentence)
         raise
-    rows += _remembered(broker, center, rows, found)
+    with broker.db.read() as conn:
+        # A machine may outlive its row for a moment, or come back after it counted as gone: then it is no stranger.
+        rows += desktops.list_ended(conn, center_id, *_names(rows, found))
     known = [record(row) for row in rows]
     missing = {row.id: _missing(row, found, begun) for row in rows}
     actions = sync.compare(known, found.machines, found.complete, broker.deployment_id, begun, missing)
@@ -61,24 +63,20 @@ def scan(broker: Broker, center_id: str, *, full: bool = False) -> Passed | None
     return Passed(len(found.machines), len(actions), _next(broker, center))
 
 
-def _remembered(broker: Broker, center: Center, rows: list[Any], found: Scan) -> list[Any]:
-    """Return the rows of desktops that count as gone, but whose machine was seen: a create that was answered too late."""
-    known = {row.id for row in rows}
-    tagged = [
-        machine.desktop_id
-        for machine in found.machines
-        if machine.deployment_id == broker.deployment_id and machine.desktop_id and machine.desktop_id not in known
-    ]
-    if not tagged:
-        return []
-    with broker.db.read() as conn:
-        return desktops.list_gone(conn, center.id, tagged)
-
-
-def _since(center: Center, now: Any, full: bool) -> Any:
-    if full or center.full_pass_at is None or now - center.full_pass_at >= timedelta(seconds=center.full_pass_seconds):
+def _since(center: Center, rows: list[Any], now: Any, full: bool) -> Any:
+    """Return from when on changes are asked for; None for a full pass, which alone tells what was never made."""
+    overdue = any(row.stage == Stage.CREATING and row.deadline_at is not None and row.deadline_at < now for row in rows)
+    if full or overdue or center.full_pass_at is None:
         return None
-    return center.scanned_at
+    return center.scanned_at if now - center.full_pass_at < timedelta(seconds=center.full_pass_seconds) else None
+
+
+def _names(rows: list[Any], found: Scan) -> tuple[list[str], list[str]]:
+    """Return the machines' ids in the cloud, and the desktops' ids that they carry, of which no living row is known."""
+    known = {row.external_id for row in rows}, {row.id for row in rows}
+    machines = [machine.external_id for machine in found.machines if machine.external_id not in known[0]]
+    tagged = [machine.desktop_id for machine in found.machines if machine.desktop_id]
+    return machines, [desktop_id for desktop_id in tagged if desktop_id not in known[1]]
 
 
 def _missing(row: Any, found: Scan, begun: Any) -> int:
@@ -106,14 +104,13 @@ def _act(broker: Broker, center: Center, action: sync.Action) -> None:
         case sync.MarkGone():
             endings.gone(broker, action.desktop_id, action.reason)
         case sync.Retry():
-            _retry(broker, action.desktop_id)
+            _retry(broker, center, action.desktop_id)
         case sync.Fail():
             provision.fail(broker, action.desktop_id, action.reason)
         case sync.Quarantine():
             _quarantine(broker, center, action)
         case sync.Remove():
-            with broker.db.write() as conn:
-                enqueue(broker, conn, "desktop_delete", OfDesktop(action.desktop_id), tenant_id=center.tenant_id)
+            _remove(broker, center, action)
 
 
 def _insert(broker: Broker, center: Center, actions: list[sync.Insert]) -> None:
@@ -181,14 +178,15 @@ def _adopt(broker: Broker, center: Center, action: sync.Adopt) -> None:
             events.add(conn, entry)
 
 
-def _retry(broker: Broker, desktop_id: str) -> None:
+def _retry(broker: Broker, center: Center, desktop_id: str) -> None:
     now = broker.now()
     with broker.db.write() as conn:
         deadline = now + timedelta(seconds=provision.BUILD_SECONDS)
         desktops.move_stage(
             conn, desktop_id, [Stage.CREATING], Stage.INTENT, now, deadline_at=deadline, missing_passes=0
         )
-        enqueue(broker, conn, "desktop_build", OfDesktop(desktop_id), reason=Reason("build.again"))
+        job, reason = OfDesktop(desktop_id), Reason("build.again")
+        enqueue(broker, conn, "desktop_build", job, tenant_id=center.tenant_id, reason=reason)
 
 
 def _quarantine(broker: Broker, center: Center, action: sync.Quarantine) -> None:
@@ -213,6 +211,17 @@ def _admit(broker: Broker, center: Center, without_agent: bool) -> None:
             answered = agent is not None and agent.enrolled_at is not None and bool(row.protocols)
             if row.stage == Stage.PREPARING and (without_agent or answered):
                 provision.note_ready(broker, conn, record(row))
+
+
+def _remove(broker: Broker, center: Center, action: sync.Remove) -> None:
+    """Have a machine removed that outlives its desktop: by the desktop's own job, or, where its row has ended, at once."""
+    with broker.db.write() as conn:
+        row = desktops.get_row(conn, _SCOPE, action.desktop_id)
+        if row is not None and row.stage != Stage.GONE:
+            enqueue(broker, conn, "desktop_delete", OfDesktop(action.desktop_id), tenant_id=center.tenant_id)
+            return
+    with suppress(CloudNotFound):
+        open_cloud(broker, center).delete(action.external_id)
 
 
 def _finish(broker: Broker, center: Center, found: Scan, begun: Any) -> None:

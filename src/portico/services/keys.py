@@ -56,6 +56,23 @@ class KeyRing:
             self._load()
             return fresh
 
+    def reload(self) -> None:
+        """Read the keys again, after another broker has rotated or resealed them."""
+        with self._lock:
+            self._load()
+
+    def reseal(self) -> int:
+        """Seal the private halves with the vault's newest key; returns how many were not."""
+        with self._lock:
+            self._load()
+            old = [row for row in self._rows if not self._vault.is_current(row.sealed_private)]
+            with self._db.write() as conn:
+                for row in old:
+                    place = f"keys.sealed_private:{row.id}"
+                    keys.reseal(conn, row.id, self._vault.reseal(place, row.sealed_private))
+            self._load()
+            return len(old)
+
     def _load(self) -> None:
         with self._db.read() as conn:
             self._rows = list(keys.list_all(conn))
@@ -90,6 +107,10 @@ class KeyRing:
     def verifying(self) -> KeySet:
         """The keys that verify tickets."""
         return KeySet(list(self._ticket_keys.values()))
+
+    def knows(self, key_id: str) -> bool:
+        """Tell whether a key of this id verifies tickets."""
+        return key_id in self._ticket_keys
 
     def jwks(self) -> dict[str, Any]:
         """Return the public halves of the ticket keys as a JWK Set (RFC 7517)."""

@@ -1,13 +1,15 @@
 """Logging in: facts, one hash, one transaction. Unknown, wrong and locked look and last the same for names nobody has."""
 
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+
+from sqlalchemy import Connection
 
 from portico.domain.access import Actor
 from portico.domain.explain import as_json
 from portico.domain.login import Lockout, after_failure, check_password_policy, locked_for, split_name
-from portico.domain.model import Client, Reason
+from portico.domain.model import Client, Reason, User
 from portico.errors import Invalid
 from portico.services import sessions
 from portico.services.broker import Broker
@@ -18,6 +20,7 @@ from portico.store import sessions as session_store
 
 ADDRESS_LIMIT = 30  # failures a minute from one address
 MAX_NAME = 200
+COUNT_TRIES = 50  # more than guesses fit into the queue of the hashes at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ def login(broker: Broker, name: str, password: str, client: Client, *, kind: str
         wait = timedelta(seconds=users.ADDRESS_WINDOW_SECONDS) - (now - crowd.window_at)
         if wait > timedelta():
             return Refused(
-                Reason("login.too_many_tries", {"seconds": int(wait.total_seconds()) + 1}),
+                Reason("login.rate_limited", {"seconds": int(wait.total_seconds()) + 1}),
                 int(wait.total_seconds()) + 1,
             )
     lockout = _lockout(row, counters.get(users.name_key(login_name)))
@@ -60,10 +63,11 @@ def login(broker: Broker, name: str, password: str, client: Client, *, kind: str
     snapshot = broker.snapshots.get()
     role = snapshot.roles.get(user.role_id) or broker.snapshots.get(fresh=True).roles[user.role_id]
     if not role.may_log_in or (kind == "api" and not role.may_use_api):
-        return Refused(Reason("login.not_allowed"))
+        return _refuse_role(broker, user, client)
     policy = snapshot.policy_of(user.tenant_id, user.policy_id)
     with broker.db.write() as conn:
-        users.note_login(conn, user.id, now)
+        if not users.note_login(conn, user.id, now):  # others guessed at the same time, until the account was locked
+            return Refused(Reason("login.wrong"))
         session_id, secret = sessions.open_session(broker, conn, user, client, kind, policy)
         params = {"address": client.address, "policy": policy.name}
         entry = events.Entry(
@@ -88,13 +92,9 @@ def _lockout(row: Any, counter: Any) -> Lockout:
 
 def _refuse(broker: Broker, login_name: str, client: Client, row: Any, lockout: Lockout) -> Refused:
     now = broker.now()
-    after = after_failure(lockout, now)
     reason = Reason("login.wrong")
     with broker.db.write() as conn:
-        if row is not None:
-            users.note_failure(conn, row.id, **asdict(after))
-        else:
-            users.note_name_failure(conn, login_name, **asdict(after))
+        after = _count_failure(conn, login_name, row, lockout, now)
         users.note_address_failure(conn, client.address, now)
         known = Reason("login.disabled") if row is not None and row.disabled else reason
         entry = events.Entry(
@@ -111,6 +111,33 @@ def _refuse(broker: Broker, login_name: str, client: Client, row: Any, lockout: 
     )
 
 
+def _count_failure(conn: Connection, login_name: str, row: Any, seen: Lockout, now: datetime) -> Lockout:
+    """Raise the count of a name that somebody, or nobody, has; who guesses in parallel is counted each time."""
+    before = seen
+    for _ in range(COUNT_TRIES):
+        after = after_failure(before, now)
+        if row is not None:
+            if users.note_failure(conn, row.id, before.failed, **asdict(after)):
+                return after
+            before = _lockout(users.get_lockout(conn, row.id), None)
+        else:
+            if users.note_name_failure(conn, login_name, before.failed, **asdict(after)):
+                return after
+            before = _lockout(None, users.get_counter(conn, users.name_key(login_name)))
+    return after_failure(before, now)
+
+
+def _refuse_role(broker: Broker, user: User, client: Client) -> Refused:
+    reason = Reason("login.not_allowed")
+    with broker.db.write() as conn:
+        entry = events.Entry(
+            broker.now(), "login.refused", user.tenant_id, user.login_name, "warning",
+            params={"address": client.address}, reason=as_json(reason), user_id=user.id,
+        )  # fmt: skip
+        events.add(conn, entry)
+    return Refused(reason)
+
+
 def change_password(broker: Broker, me: SignedIn, old: str, new: str) -> None:
     """Set one's own password and end one's other sessions. Raises Invalid naming the field `old` or `new`."""
     now = broker.now()
@@ -122,7 +149,7 @@ def change_password(broker: Broker, me: SignedIn, old: str, new: str) -> None:
     if row is None or not broker.hasher.verify(row.password_hash, old):
         if row is not None:
             with broker.db.write() as conn:
-                users.note_failure(conn, row.id, **asdict(after_failure(lockout, now)))
+                _count_failure(conn, row.login_name, row, lockout, now)
         raise Invalid("The password was not changed.", {"old": "This is not your password."})
     if (reason := check_password_policy(new, me.user.login_name)) is not None:
         raise Invalid("The password was not changed.", {"new": sentence(reason)})

@@ -16,13 +16,13 @@ def offers(broker: Broker, me: SignedIn) -> OfferList:
     with broker.db.read() as conn:
         held = assignments.list_of_user(conn, Tenant(me.user.tenant_id), me.user.id)
         candidates = desktops.list_candidates(conn, list(dict.fromkeys(pool_ids)), me.user.id)
-        counts = pools.get_counts(conn, pool_ids)
+        standing = pools.get_standing(conn, pool_ids)
     facts = []
     for line in lines:
-        pool, count = snapshot.pools[line.pool_id], counts[line.pool_id]
+        pool, (count, stopped) = snapshot.pools[line.pool_id], standing[line.pool_id]
         limits = pool.provisioning.limits
         refilling = count.building > 0 or (
-            limits.enabled and limits.start_below > 0 and count.total < limits.stop_at and not pool.stopped_reason
+            limits.enabled and limits.start_below > 0 and count.total < limits.stop_at and not stopped
         )
         facts.append(PoolFacts(line, pool.name, tuple(candidates[line.pool_id]), count.total, refilling))
     existing = [

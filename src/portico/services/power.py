@@ -1,10 +1,13 @@
 """Power: asked for by people and plans, carried out as jobs, refused with a sentence where a cloud lacks the action."""
 
+from sqlalchemy import Connection
+
 from portico.domain.access import Actor, Level
 from portico.domain.jobs import DesktopPower, OfDesktop
-from portico.domain.model import Desktop, Power, PowerAction, Stage, Status
+from portico.domain.model import AgentState, Desktop, Power, PowerAction, Stage, Status
 from portico.domain.states import USABLE
 from portico.errors import CloudNotFound, CloudRefused, Conflict, Denied, NotFound
+from portico.services import deletion
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
@@ -17,6 +20,8 @@ from portico.store.scope import System, Tenant
 _SCOPE = System("power actions")
 OWN_ACTIONS = frozenset({PowerAction.START, PowerAction.REBOOT, PowerAction.SHUTDOWN, PowerAction.RESUME})
 
+# After these nobody of before is on a machine; where there is no agent to tell of the boot, the cloud's word has to do.
+AFRESH = frozenset({PowerAction.RESET, PowerAction.REBUILD})
 # What a desktop shows between the order and the next inventory.
 MEANWHILE = {
     PowerAction.START: Power.STARTING, PowerAction.RESUME: Power.STARTING, PowerAction.UNPAUSE: Power.STARTING,
@@ -101,6 +106,17 @@ def carry_out(broker: Broker, payload: DesktopPower, claim: Claim) -> None:
         return
     with broker.db.write() as conn:
         desktops.change(conn, desktop.id, broker.now(), power=str(MEANWHILE[action]))
+        if action in AFRESH and desktop.agent is AgentState.NOT_INSTALLED:
+            heal(broker, conn, desktop)
+
+
+def heal(broker: Broker, conn: Connection, desktop: Desktop) -> None:
+    """End a quarantine: the machine began afresh, so nobody of before is on it."""
+    if desktops.move_stage(conn, desktop.id, [Stage.QUARANTINED], Stage.READY, broker.now(), stage_reason=""):
+        entry = events.Entry(
+            broker.now(), "desktop.healed", desktop.tenant_id, params={"desktop": desktop.name}, desktop_id=desktop.id
+        )
+        events.add(conn, entry)
 
 
 def _note(broker: Broker, desktop: Desktop, action: PowerAction, detail: str) -> None:
@@ -121,8 +137,7 @@ def delete_desktop(broker: Broker, actor: Actor, desktop_id: str) -> str:
     if desktop.used_seats:
         raise Conflict("Somebody has this desktop. Release it first.")
     with broker.db.write() as conn:
-        stages = [Stage(stage) for stage in Stage if stage not in (Stage.GONE, Stage.DELETING)]
-        desktops.move_stage(conn, desktop.id, stages, Stage.DELETING, broker.now(), status=str(Status.UNAVAILABLE))
+        deletion.begin(conn, desktop.id, broker.now())
         job = enqueue(broker, conn, "desktop_delete", OfDesktop(desktop.id), tenant_id=desktop.tenant_id)
         entry = events.Entry(
             broker.now(), "desktop.delete_ordered", desktop.tenant_id, actor.login_name,

@@ -1,24 +1,24 @@
-"""Making and removing desktops: the row is written before the cloud is called, so that a kill at any line leaks nothing."""
+"""Making desktops: the row is written before the cloud is called, so that a kill at any line leaks nothing."""
 
 import json
 import secrets
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
+from portico import faults
 from portico.domain import pools as pool_rules
 from portico.domain import provisioning
 from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
 from portico.domain.model import Desktop, Pool, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
-from portico.domain.tags import Value
-from portico.errors import CloudError, CloudNotFound, CloudRefused, QuotaExceeded
+from portico.errors import CloudRefused, Conflict, QuotaExceeded
 from portico.ports.cloud import MachineSpec
-from portico.services import endings, membership
+from portico.services import endings, membership, naming
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
@@ -26,29 +26,40 @@ from portico.services.queueing import enqueue
 from portico.services.sessions import hash_secret
 from portico.store import agents, centers, desktops, events, pools
 from portico.store.scope import System
-from portico.store.tables import desktops as desktop_table
 
 CREATE_SECONDS = 120  # after which a create call's outcome is unknown
 BUILD_SECONDS = 30 * 60
 TOKEN_SECONDS = 2 * 3600
+NAME_TRIES = 5
 QUOTA_SECONDS = 60  # how long a pool pauses before it looks whether the quota changed
 _SCOPE = System("provisioning")
 
 
 def refill(broker: Broker, pool_id: str) -> provisioning.Decision | None:
     """Count a pool and start building all desktops that it lacks; returns the decision, None when the pool is gone."""
+    for _ in range(NAME_TRIES):
+        try:
+            return _refill(broker, pool_id)
+        except IntegrityError:  # another pool took one of the names at this moment
+            continue
+    raise Conflict("The names of this pool are taken by others too quickly at the moment.")
+
+
+def _refill(broker: Broker, pool_id: str) -> provisioning.Decision | None:
     now = broker.now()
     with broker.db.read() as conn:
         pool = pools.get(conn, _SCOPE, pool_id)
         if pool is None:
             return None
         counts = pool_rules.counts(desktops.list_of_pool(conn, pool_id))
-        taken = _names_in(conn, pool.provisioning.center_id)
+        taken = naming.taken(conn, pool.provisioning.center_id)
     decision = provisioning.plan(pool, counts, now, _paused(pool, broker))
     with broker.db.write() as conn:
         pools.keep_counts(conn, pool_id, asdict(counts), now)
         if decision.build:
             _intend(broker, conn, pool, decision, taken)
+            faults.point("refill.before_commit")
+    faults.point("refill.after_commit")
     return decision
 
 
@@ -65,24 +76,15 @@ def _seconds_left(pool: Pool, broker: Broker) -> int:
     return max(0, round((pool.paused_until - broker.now()).total_seconds())) if pool.paused_until else 0
 
 
-def _names_in(conn: Connection, center_id: str | None) -> list[str]:
-    query = select(desktop_table.c.name).where(
-        desktop_table.c.center_id == center_id, desktop_table.c.deleted_at.is_(None)
-    )
-    return list(conn.scalars(query)) if center_id else []
-
-
 def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning.Decision, taken: list[str]) -> None:
     """Record what will be built; the pool's build epoch decides which broker may."""
     wanted, now = pool.provisioning, broker.now()
-    context: dict[str, Value] = {
-        "POOL": lambda argument: pool.name,
-        "TENANT": pool.tenant_id,
-        "DATE": now.date().isoformat(),
-    }
-    names, following = provisioning.names(wanted.name_template, pool.next_sequence, decision.build, taken, context)
     center = centers.get(conn, _SCOPE, wanted.center_id or "")
-    if center is None or not pools.win_build_epoch(conn, pool, following):
+    if center is None:
+        return
+    tags = naming.context(conn, pool, center.name)
+    names, following = provisioning.names(wanted.name_template, pool.next_sequence, decision.build, taken, tags)
+    if not pools.win_build_epoch(conn, pool, following):
         return
     rows = [_row(broker, pool, name) for name in names]
     for row in rows:
@@ -132,36 +134,52 @@ def _expect_agent(broker: Broker, conn: Connection, row: dict[str, Any]) -> None
     )
 
 
-def build(broker: Broker, desktop_id: str, claim: Claim) -> None:
-    """Ask the cloud for one recorded desktop. Safe to repeat: only a desktop in `intent` is asked for."""
-    with broker.db.write() as conn:
-        claim.check(conn)
+def build(broker: Broker, desktop_id: str, claim: Claim) -> float | None:
+    """Ask the cloud for one recorded desktop; returns seconds to wait while a quota does not allow it, else None.
+
+    Safe to repeat: only a desktop in `intent` is asked for; what an earlier try left is adopted by inventory.
+    """
+    with broker.db.read() as conn:
         row = desktops.get_row(conn, _SCOPE, desktop_id)
         center = centers.get(conn, _SCOPE, row.center_id) if row else None
-        if row is None or row.stage != Stage.INTENT:
-            return  # done before, or inventory adopts what an earlier try left
-        if center is None:
-            desktops.move_stage(conn, desktop_id, [Stage.INTENT], Stage.GONE, broker.now(), status=Status.DELETED,
-                                deleted_at=broker.now(), stage_reason="its center was deleted")  # fmt: skip
-            return
         agent = agents.get_of_desktop(conn, desktop_id)
-        deadline = broker.now() + timedelta(seconds=CREATE_SECONDS)
-        desktops.move_stage(
+        pool = pools.get(conn, _SCOPE, row.built_for_pool) if row and row.built_for_pool else None
+    if row is None or row.stage != Stage.INTENT:
+        return None
+    if center is None or (row.built_for_pool and pool is None):
+        endings.gone(broker, desktop_id, Reason("build.unwanted"))
+        return None
+    if pool is not None and _paused(pool, broker):
+        return (pool.paused_until - broker.now()).total_seconds() if pool.paused_until else QUOTA_SECONDS
+    # What may fail here fails before the outcome of a create could become unknown.
+    spec, cloud = _spec(broker, row, _token(broker, agent)), open_cloud(broker, center)
+    deadline = broker.now() + timedelta(seconds=CREATE_SECONDS)
+    with broker.db.write() as conn:
+        claim.check(conn)
+        asks = desktops.move_stage(
             conn, desktop_id, [Stage.INTENT], Stage.CREATING, broker.now(), deadline_at=deadline, missing_passes=0
         )
-    token = (
-        broker.vault.open(f"agents.sealed_token:{agent.id}", agent.sealed_token) if agent and agent.sealed_token else ""
-    )
-    cloud = open_cloud(broker, center)
+    if not asks:
+        return None
+    faults.point("build.before_create")
     try:
-        external_id = cloud.create(_spec(broker, row, token))
+        external_id = cloud.create(spec)
     except QuotaExceeded as problem:
         _pause(broker, row, problem)
-        raise
+        return QUOTA_SECONDS
     except CloudRefused as problem:
         fail(broker, desktop_id, Reason("build.refused", {"detail": problem.sentence}))
-        return
+        return None
+    faults.point("build.after_create")
     _built(broker, row, external_id)
+    faults.point("build.after_record")
+    return None
+
+
+def _token(broker: Broker, agent: Any) -> str:
+    if agent is None or not agent.sealed_token:
+        return ""
+    return broker.vault.open(f"agents.sealed_token:{agent.id}", agent.sealed_token)
 
 
 def _spec(broker: Broker, row: Any, token: str) -> MachineSpec:
@@ -203,12 +221,18 @@ def _pause(broker: Broker, row: Any, problem: QuotaExceeded) -> None:
             conn, row.id, [Stage.CREATING], Stage.INTENT, now, deadline_at=now + timedelta(seconds=BUILD_SECONDS)
         )
         until = now + timedelta(seconds=QUOTA_SECONDS)
-        pools.change(conn, row.built_for_pool, stopped_reason="pool.quota", paused_until=until)
-        events.add(
-            conn,
-            events.Entry(now, "pool.quota", row.tenant_id, level="warning", params={"detail": problem.sentence},
-                         pool_id=row.built_for_pool, center_id=row.center_id),
-        )  # fmt: skip
+        pool = pools.get(conn, _SCOPE, row.built_for_pool) if row.built_for_pool else None
+        if pool is None:
+            return
+        pools.change(conn, pool.id, stopped_reason="pool.quota", paused_until=until)
+        enqueue(broker, conn, "pool_refill", OfPool(pool.id), tenant_id=pool.tenant_id, run_at=until)
+        if pool.stopped_reason != "pool.quota":  # said once, not at each try
+            params = {"pool": pool.name, "detail": problem.sentence}
+            events.add(
+                conn,
+                events.Entry(now, "pool.quota", row.tenant_id, level="warning", params=params, pool_id=pool.id,
+                             center_id=row.center_id),
+            )  # fmt: skip
 
 
 def fail(broker: Broker, desktop_id: str, reason: Reason) -> None:
@@ -217,8 +241,9 @@ def fail(broker: Broker, desktop_id: str, reason: Reason) -> None:
     with broker.db.write() as conn:
         row = desktops.get_row(conn, _SCOPE, desktop_id)
         if row is None or not desktops.move_stage(
-            conn, desktop_id, IN_FLIGHT, Stage.FAILED, now, stage_reason=reason.code, status=Status.UNAVAILABLE
-        ):
+            conn, desktop_id, IN_FLIGHT, Stage.FAILED, now, stage_reason=reason.code, status=Status.UNAVAILABLE,
+            deadline_at=None,
+        ):  # fmt: skip
             return
         events.add(
             conn,
@@ -232,15 +257,15 @@ def fail(broker: Broker, desktop_id: str, reason: Reason) -> None:
 
 def _note_failure(broker: Broker, conn: Connection, row: Any) -> None:
     now = broker.now()
+    failures = pools.count_failure(conn, row.built_for_pool)
     pool = pools.get(conn, _SCOPE, row.built_for_pool)
     if pool is None:
         return
-    failures = pool.failures_in_row + 1
     stops, wait = provisioning.after_build_failure(failures, now)
     until = None if stops else now + timedelta(seconds=wait)
     code = "pool.stopped_by_errors" if stops else "pool.waiting_after_failure"
-    pools.change(conn, pool.id, failures_in_row=failures, stopped_reason=code, paused_until=until)
-    if stops:
+    pools.change(conn, pool.id, stopped_reason=code, paused_until=until)
+    if stops and pool.stopped_reason != code:
         entry = events.Entry(
             now, code, pool.tenant_id, level="error", params={"pool": pool.name, "failures": failures}, pool_id=pool.id
         )
@@ -256,12 +281,7 @@ def note_ready(broker: Broker, conn: Connection, desktop: Desktop) -> bool:
     if not desktops.move_stage(conn, desktop.id, before, Stage.READY, now, deadline_at=None, stage_reason=""):
         return False
     if desktop.built_for_pool:
-        membership.place(broker, conn, [desktop.id])
-        fits = pools.is_member(conn, desktop.built_for_pool, desktop.id)
-        # One that its own rule passes over would be made again and again, so provisioning stops and names the rule.
-        stopped = "" if fits else "pool.rule_misses_builds"
-        pools.change(conn, desktop.built_for_pool, failures_in_row=0, stopped_reason=stopped, paused_until=None)
-        enqueue(broker, conn, "pool_stats", OfPool(desktop.built_for_pool), tenant_id=desktop.tenant_id)
+        _note_success(broker, conn, desktop, desktop.built_for_pool)
     seconds = (now - desktop.created_at).total_seconds() if desktop.created_at else 0
     entry = events.Entry(
         now, "desktop.ready", desktop.tenant_id, params={"desktop": desktop.name, "seconds": round(seconds, 1)},
@@ -271,30 +291,16 @@ def note_ready(broker: Broker, conn: Connection, desktop: Desktop) -> bool:
     return True
 
 
-def delete(broker: Broker, desktop_id: str, claim: Claim) -> None:
-    """Remove a desktop's machine and all that was made for it, then mark the desktop gone and refill its pool."""
-    now = broker.now()
-    with broker.db.write() as conn:
-        claim.check(conn)
-        row = desktops.get_row(conn, _SCOPE, desktop_id)
-        if row is None:
-            return  # a desktop that is gone may still have a machine: a create that was answered too late
-        stages = (*IN_FLIGHT, Stage.READY, Stage.QUARANTINED, Stage.FAILED)
-        desktops.move_stage(conn, desktop_id, stages, Stage.DELETING, now, status=Status.UNAVAILABLE)
-        center = centers.get(conn, _SCOPE, row.center_id)
-    if center is not None:
-        _remove(broker, center, row)
-    endings.gone(broker, desktop_id, Reason("desktop.deleted"))
-
-
-def _remove(broker: Broker, center: Any, row: Any) -> None:
-    cloud = open_cloud(broker, center)
-    external_id = row.external_id
-    if external_id is None and row.stage != Stage.INTENT:  # asked for, and the answer never came
-        scan = cloud.scan()
-        if not scan.complete:
-            raise CloudError("The machine could not be looked for: the list was not complete.")
-        external_id = next((machine.external_id for machine in scan.machines if machine.desktop_id == row.id), None)
-    if external_id is not None:
-        with suppress(CloudNotFound):  # what we wanted
-            cloud.delete(external_id)
+def _note_success(broker: Broker, conn: Connection, desktop: Desktop, pool_id: str) -> None:
+    """A build went well: earlier failures are forgotten, unless what is built does not even belong to its pool."""
+    membership.place(broker, conn, [desktop.id])
+    misses = not pools.is_member(conn, pool_id, desktop.id)
+    stopped = "pool.rule_misses_builds" if misses else ""
+    pools.change(conn, pool_id, failures_in_row=0, stopped_reason=stopped, paused_until=None)
+    if misses:
+        entry = events.Entry(
+            broker.now(), stopped, desktop.tenant_id, level="error", desktop_id=desktop.id, pool_id=pool_id,
+            params={"desktop": desktop.name},
+        )  # fmt: skip
+        events.add(conn, entry)
+    enqueue(broker, conn, "pool_stats", OfPool(pool_id), tenant_id=desktop.tenant_id)

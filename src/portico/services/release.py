@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from portico import faults
 from portico.domain.access import Actor, Level
 from portico.domain.assign import hand_over, has_left
 from portico.domain.explain import as_json
@@ -9,7 +10,7 @@ from portico.domain.jobs import AssignmentTimer, DesktopPower, OfDesktop, OfPool
 from portico.domain.model import Assignment, AssignmentState, Desktop, PowerAction, Reason, Stage
 from portico.domain.states import USABLE, Event
 from portico.errors import AgentUnreachable, Denied, NotFound
-from portico.services import agent_channel, endings, evidence, settling
+from portico.services import agent_channel, deletion, endings, evidence, settling
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.guards import require
@@ -59,14 +60,15 @@ def _own(broker: Broker, me: SignedIn, assignment_id: str) -> tuple[Assignment, 
     return assignment, desktop
 
 
-def _log_out(broker: Broker, assignment: Assignment, desktop: Desktop, actor: str) -> None:
+def _log_out(broker: Broker, assignment: Assignment, desktop: Desktop, actor: str, epoch: int | None = None) -> None:
     """Ask the agent to end the session; where there is none to ask, the desktop is taken back at once."""
     with broker.db.write() as conn:
         endings.close_connections(broker, conn, assignment.id, "session.ended")
     try:
         agent_channel.command(broker, desktop.id, "log_out", {"session": None})
     except AgentUnreachable:
-        evidence.apply(broker, assignment.id, Event.RELEASE, actor, Reason("release.log_out_without_agent"))
+        reason = Reason("release.log_out_without_agent")
+        evidence.apply(broker, assignment.id, Event.RELEASE, actor, reason, epoch)
 
 
 def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> float | None:
@@ -85,14 +87,15 @@ def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> float | None:
             return None
         if timer.action == "power":
             if not _is_in_others_hands(assignment, desktop):
-                enqueue(
-                    broker, conn, "desktop_power", DesktopPower(desktop.id, timer.argument), tenant_id=desktop.tenant_id
-                )
+                job = DesktopPower(desktop.id, timer.argument, desktop.epoch)
+                enqueue(broker, conn, "desktop_power", job, tenant_id=desktop.tenant_id)
             return None
+    # Who reconnects at this very moment raises the epoch: then what the timer wanted is not done.
     if timer.action == "log_out":
-        _log_out(broker, assignment, desktop, "broker")
+        _log_out(broker, assignment, desktop, "broker", timer.epoch)
     else:
-        evidence.apply(broker, assignment.id, Event.RELEASE, "broker", Reason(timer.reason))
+        reason = Reason(timer.reason, {"minutes": timer.minutes})
+        evidence.apply(broker, assignment.id, Event.RELEASE, "broker", reason, timer.epoch)
     return None
 
 
@@ -117,9 +120,7 @@ def carry_out(broker: Broker, assignment_id: str, claim: Claim) -> float | None:
         now = broker.now()
         desktop_row = desktops.get_row(conn, _SCOPE, desktop.id)
         if decision.action == "delete":
-            desktops.move_stage(
-                conn, desktop.id, (Stage.READY, Stage.QUARANTINED), Stage.DELETING, now, status="unavailable"
-            )
+            deletion.begin(conn, desktop.id, now)
             enqueue(
                 broker,
                 conn,
@@ -133,6 +134,8 @@ def carry_out(broker: Broker, assignment_id: str, claim: Claim) -> float | None:
         endings.finish(broker, conn, assignment, desktop_row, decision.reason)
         if desktop.built_for_pool:
             enqueue(broker, conn, "pool_refill", OfPool(desktop.built_for_pool), tenant_id=desktop.tenant_id)
+        faults.point("hand_over.before_commit")
+    faults.point("hand_over.after_commit")
     return None
 
 

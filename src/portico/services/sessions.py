@@ -1,6 +1,7 @@
 """Log-in sessions: a cookie or bearer names the session and proves it by a secret, of which only the hash is kept."""
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from portico.store.scope import Tenant
 COOKIE = "__Host-portico"
 TOUCH_SECONDS = 60  # how often a sign of life is written down
 LANGUAGES = ("en", "de")
+_ID = re.compile(r"[0-9a-f-]{36}")
 THEMES = ("system", "light", "dark")
 
 
@@ -89,7 +91,7 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, kind: st
 def find(broker: Broker, cookie: str) -> SignedIn | None:
     """Return whose session a cookie's or bearer's value is, while it lasts: one statement, a write once a minute."""
     session_id, _, secret = cookie.partition(".")
-    if len(session_id) != 36 or not secret:
+    if not _ID.fullmatch(session_id) or not secret.isascii():
         return None
     with broker.db.read() as conn:
         row = store.find(conn, session_id)
@@ -111,6 +113,8 @@ def by_bearer(broker: Broker, bearer: str) -> SignedIn | None:
         return find(broker, bearer)
     _, _, rest = bearer.partition(".")
     token_id, _, secret = rest.partition(".")
+    if not _ID.fullmatch(token_id) or not secret.isascii():
+        return None
     with broker.db.read() as conn:
         row = store.find_token(conn, token_id)
     now = broker.now()

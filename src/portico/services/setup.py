@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from portico.domain.access import AREAS
 from portico.domain.model import Policy, Role
@@ -40,10 +41,13 @@ def first_run(broker: Broker) -> FirstRun | None:
             return None
     password = secrets.token_urlsafe(12)
     hashed = broker.hasher.hash(password)
-    with broker.db.write() as conn:
-        if founding.is_founded(conn):
-            return None
-        _found(broker, conn, hashed)
+    try:
+        with broker.db.write() as conn:
+            if founding.is_founded(conn):
+                return None
+            _found(broker, conn, hashed)
+    except IntegrityError:  # another broker was quicker by the tenant's unique name
+        return None
     return FirstRun(ADMINISTRATOR, password)
 
 

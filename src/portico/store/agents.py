@@ -7,6 +7,8 @@ from sqlalchemy import Connection, Row, insert, select, update
 
 from portico.store.tables import agents
 
+BOOTS_KEPT = 8
+
 
 def expect(conn: Connection, **values: Any) -> None:
     """Insert an agent that is expected to enrol with a one-time token."""
@@ -45,8 +47,15 @@ def renew_token(conn: Connection, agent_id: str, token_hash: str, sealed: str, e
 def advance(conn: Connection, agent: Row[Any], boot_id: str, sequence: int, now: datetime, **values: Any) -> bool:
     """Keep how far an agent's reports were read, if nobody else read further meanwhile."""
     here = (agents.c.id == agent.id) & (agents.c.boot_id == agent.boot_id) & (agents.c.sequence == agent.sequence)
+    if agent.boot_id and agent.boot_id != boot_id:
+        values["past_boots"] = [*past_boots(agent), agent.boot_id][-BOOTS_KEPT:]
     values = {"boot_id": boot_id, "sequence": sequence, "seen_at": now} | values
     return conn.execute(update(agents).where(here).values(values)).rowcount == 1
+
+
+def past_boots(agent: Row[Any]) -> list[str]:
+    """Return the boots before the one that reports now, as far as they are remembered."""
+    return list(agent.past_boots or ())
 
 
 def list_lost(conn: Connection, seen_before: datetime) -> list[Row[Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from portico.domain.model import Assignment, AssignmentState, Desktop
 from portico.domain.states import LIVE, USABLE
@@ -48,6 +48,12 @@ def list_of_user(conn: Connection, scope: Scope, user_id: str) -> list[tuple[Ass
     ]
 
 
+def count_of_user(conn: Connection, user_id: str) -> int:
+    """Return how many desktops a user has."""
+    mine = (assignments.c.user_id == user_id) & assignments.c.released_at.is_(None) & assignments.c.state.in_(_USABLE)
+    return conn.scalar(select(func.count()).select_from(assignments).where(mine)) or 0
+
+
 def list_live_of_desktop(conn: Connection, desktop_id: str) -> list[Row[Any]]:
     """Return the rows of a desktop's live assignments, newest first."""
     query = (
@@ -56,6 +62,16 @@ def list_live_of_desktop(conn: Connection, desktop_id: str) -> list[Row[Any]]:
             assignments.c.desktop_id == desktop_id, assignments.c.released_at.is_(None), assignments.c.state.in_(_LIVE)
         )
         .order_by(assignments.c.assigned_at.desc())
+    )
+    return list(conn.execute(query))
+
+
+def list_live_of_center(conn: Connection, center_id: str) -> list[Row[Any]]:
+    """Return the rows of the live assignments of a center's desktops."""
+    query = (
+        select(assignments)
+        .join(desktops, desktops.c.id == assignments.c.desktop_id)
+        .where(desktops.c.center_id == center_id, assignments.c.released_at.is_(None), assignments.c.state.in_(_LIVE))
     )
     return list(conn.execute(query))
 

@@ -60,9 +60,11 @@ def record(row: Row[Any]) -> Center:
     return Center(**{name: row._mapping[name] for name in _COLUMNS}, **body)
 
 
-def get(conn: Connection, scope: Scope, center_id: str) -> Center | None:
-    """Return a center that was not deleted."""
-    query = select(centers).where(within(scope, centers), centers.c.id == center_id, centers.c.deleted_at.is_(None))
+def get(conn: Connection, scope: Scope, center_id: str, *, deleted: bool = False) -> Center | None:
+    """Return a center that was not deleted; with `deleted`, also one that was."""
+    query = select(centers).where(within(scope, centers), centers.c.id == center_id)
+    if not deleted:
+        query = query.where(centers.c.deleted_at.is_(None))
     row = conn.execute(query).first()
     return record(row) if row else None
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, Select, and_, case, exists, insert, or_, select, union_all, update
+from sqlalchemy import Connection, Row, Select, and_, case, delete, exists, insert, or_, select, union_all, update
 
 from portico.domain.model import Desktop, Stage, Status
 from portico.store import records
@@ -33,14 +33,17 @@ def list_of_center(conn: Connection, center_id: str) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
-def list_gone(conn: Connection, center_id: str, desktop_ids: Sequence[str]) -> list[Row[Any]]:
-    """Return the rows of some desktops of a center that count as deleted."""
-    found: list[Row[Any]] = []
-    for start in range(0, len(desktop_ids), 500):
-        some = desktops.c.id.in_(desktop_ids[start : start + 500])
-        query = select(desktops).where(desktops.c.center_id == center_id, desktops.c.deleted_at.is_not(None), some)
-        found += conn.execute(query).all()
-    return found
+def list_ended(
+    conn: Connection, center_id: str, external_ids: Sequence[str], desktop_ids: Sequence[str]
+) -> list[Row[Any]]:
+    """Return the rows of a center's deleted desktops that machines with these ids, or with these tags, belonged to."""
+    found: dict[str, Row[Any]] = {}
+    for column, wanted in ((desktops.c.external_id, external_ids), (desktops.c.id, desktop_ids)):
+        for start in range(0, len(wanted), 500):
+            ended = (desktops.c.center_id == center_id) & desktops.c.deleted_at.is_not(None)
+            query = select(desktops).where(ended, column.in_(wanted[start : start + 500]))
+            found |= {row.id: row for row in conn.execute(query)}
+    return list(found.values())
 
 
 def list_by_ids(conn: Connection, scope: Scope, desktop_ids: Sequence[str]) -> list[Desktop]:
@@ -149,6 +152,7 @@ def take_seat(conn: Connection, desktop_id: str, assignment_id: str, user_id: st
             used_seats=desktops.c.used_seats + 1,
             last_user_id=user_id,
             last_offered_at=now,
+            epoch=desktops.c.epoch + 1,
             updated_at=now,
         )
     ).rowcount
@@ -167,6 +171,11 @@ def take_seat(conn: Connection, desktop_id: str, assignment_id: str, user_id: st
     raise RuntimeError(f"desktop {desktop_id} counts a free seat that it does not have")
 
 
+def raise_epoch(conn: Connection, desktop_id: str) -> None:
+    """Begin a new chapter of a desktop's use: power actions that were ordered under the last one have lost their sense."""
+    conn.execute(update(desktops).where(desktops.c.id == desktop_id).values(epoch=desktops.c.epoch + 1))
+
+
 def free_seat(conn: Connection, desktop_id: str, assignment_id: str, now: datetime) -> bool:
     """Give back the seat of an assignment. False when it was given back before."""
     held = (seats.c.desktop_id == desktop_id) & (seats.c.assignment_id == assignment_id)
@@ -174,6 +183,32 @@ def free_seat(conn: Connection, desktop_id: str, assignment_id: str, now: dateti
         return False
     change(conn, desktop_id, now, free_seats=desktops.c.free_seats + 1, used_seats=desktops.c.used_seats - 1)
     return True
+
+
+def end_center(conn: Connection, center_id: str, now: datetime) -> int:
+    """Mark a center's desktops deleted and take them out of the pools; returns how many.
+
+    Their stage stays, which tells them from desktops whose machines are gone, and `start_unavailable` keeps their status.
+    """
+    theirs = (desktops.c.center_id == center_id) & desktops.c.deleted_at.is_(None)
+    ids = select(desktops.c.id).where(desktops.c.center_id == center_id)
+    waits = case((desktops.c.status == str(Status.AVAILABLE), False), else_=True)
+    values = {"status": str(Status.DELETED), "start_unavailable": waits, "deleted_at": now, "updated_at": now}
+    ended = conn.execute(update(desktops).where(theirs).values(values)).rowcount
+    conn.execute(delete(pool_members).where(pool_members.c.desktop_id.in_(ids)))
+    return ended
+
+
+def restore_center(conn: Connection, center_id: str, now: datetime) -> int:
+    """Undo `end_center`; returns how many desktops came back."""
+    theirs = (
+        (desktops.c.center_id == center_id)
+        & (desktops.c.status == str(Status.DELETED))
+        & (desktops.c.stage != str(Stage.GONE))
+    )
+    status = case((desktops.c.start_unavailable.is_(True), str(Status.UNAVAILABLE)), else_=str(Status.AVAILABLE))
+    values = {"status": status, "deleted_at": None, "updated_at": now}
+    return conn.execute(update(desktops).where(theirs).values(values)).rowcount
 
 
 def list_of_pool(conn: Connection, pool_id: str) -> list[Desktop]:

@@ -60,6 +60,12 @@ def list_after(conn: Connection, scope: Scope, after_id: int, limit: int) -> lis
     return list(conn.execute(query))
 
 
+def list_params(conn: Connection, pool_id: str, code: str, since: datetime, limit: int = 200) -> list[dict[str, Any]]:
+    """Return the params of a pool's last events of one kind: one statement, by index."""
+    mine = (events.c.pool_id == pool_id) & (events.c.code == code) & (events.c.at >= since)
+    return list(conn.scalars(select(events.c.params).where(mine).order_by(events.c.at.desc()).limit(limit)))
+
+
 def last_id(conn: Connection) -> int:
     """Return the highest id, 0 when there is none."""
     return conn.scalar(select(events.c.id).order_by(events.c.id.desc()).limit(1)) or 0

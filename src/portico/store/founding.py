@@ -39,6 +39,16 @@ def add_tenant(conn: Connection, tenant_id: str, name: str, now: datetime) -> st
     return tenant_id
 
 
+def list_tenants(conn: Connection) -> list[str]:
+    """Return the ids of all tenants."""
+    return list(conn.scalars(select(tenants.c.id).order_by(tenants.c.id)))
+
+
+def tenant_name(conn: Connection, tenant_id: str) -> str:
+    """Return a tenant's name."""
+    return str(conn.scalar(select(tenants.c.name).where(tenants.c.id == tenant_id)) or "")
+
+
 def add_configuration(conn: Connection, table: str, row: dict[str, Any]) -> None:
     """Insert a configuration row."""
     conn.execute(insert(metadata.tables[table]).values(row))

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from portico.errors import Conflict
 from portico.store.scope import Scope, within
 from portico.store.tables import jobs
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
+PUT_TRIES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +32,23 @@ class NewJob:
 
 
 def put(conn: Connection, job: NewJob, now: datetime) -> bool:
-    """Queue a job; if its like waits already, let that one run no later than this. Returns True when it was put."""
-    earlier = (jobs.c.waiting_key == job.waiting_key) & (jobs.c.state == QUEUED)
-    waiting = conn.execute(select(jobs.c.id, jobs.c.run_at).where(earlier)).first()
-    if waiting is not None:
-        if waiting.run_at > job.run_at:
-            conn.execute(update(jobs).where(jobs.c.id == waiting.id, jobs.c.state == QUEUED).values(run_at=job.run_at))
-        return False
-    try:
-        with conn.begin_nested():
-            conn.execute(insert(jobs).values(**_values(job, now)))
-    except IntegrityError:  # another broker put its like in between: that one serves
-        return False
-    return True
+    """Queue a job; if its like waits already, let that one run no later than this. Returns True when it was put.
+
+    The job that serves is written to in any case: so it is not claimed before this transaction ends, and whoever runs it
+    sees what this transaction did.
+    """
+    waiting = (jobs.c.waiting_key == job.waiting_key) & (jobs.c.state == QUEUED)
+    sooner = case((jobs.c.run_at > job.run_at, job.run_at), else_=jobs.c.run_at)
+    for _ in range(PUT_TRIES):
+        if conn.execute(update(jobs).where(waiting).values(run_at=sooner)).rowcount:
+            return False
+        try:
+            with conn.begin_nested():
+                conn.execute(insert(jobs).values(**_values(job, now)))
+            return True
+        except IntegrityError:  # another broker put its like in between: that one serves, unless it is claimed already
+            continue
+    raise Conflict("The work queue is too busy for this at the moment.", detail=job.waiting_key)
 
 
 def _values(job: NewJob, now: datetime) -> dict[str, Any]:
@@ -80,12 +86,16 @@ def count_by_state(conn: Connection, scope: Scope) -> dict[str, int]:
     return {state: number for state, number in conn.execute(query)}
 
 
-def due(conn: Connection, now: datetime, kinds: Collection[str], limit: int) -> list[Row[Any]]:
-    """Return queued jobs whose time has come and whose lane looks free, oldest first: candidates, not claims."""
+def due(conn: Connection, now: datetime, kinds: Mapping[str, int], limit: int) -> list[Row[Any]]:
+    """Return queued jobs whose time has come and whose lane looks free, oldest first: candidates, not claims.
+
+    `kinds` maps each kind that the caller can run to the newest version of its payload that it understands.
+    """
     busy = select(jobs.c.lane).where(jobs.c.state == RUNNING)
+    known = or_(*((jobs.c.kind == kind) & (jobs.c.version <= version) for kind, version in kinds.items()))
     query = (
         select(jobs)
-        .where(jobs.c.state == QUEUED, jobs.c.run_at <= now, jobs.c.kind.in_(kinds), jobs.c.lane.not_in(busy))
+        .where(jobs.c.state == QUEUED, jobs.c.run_at <= now, known, jobs.c.lane.not_in(busy))
         .order_by(jobs.c.run_at)
         .limit(limit)
     )
@@ -120,9 +130,9 @@ def is_held(conn: Connection, job_id: str, fence: int) -> bool:
     return conn.execute(update(jobs).where(held).values(fence=fence)).rowcount == 1
 
 
-def renew(conn: Connection, broker_id: str, until: datetime) -> None:
-    """Lengthen the leases of all that a broker runs."""
-    mine = (jobs.c.broker_id == broker_id) & (jobs.c.state == RUNNING)
+def renew(conn: Connection, broker_id: str, job_ids: Collection[str], until: datetime) -> None:
+    """Lengthen the leases of what a broker is at work on."""
+    mine = (jobs.c.broker_id == broker_id) & (jobs.c.state == RUNNING) & jobs.c.id.in_(job_ids)
     conn.execute(update(jobs).where(mine).values(lease_until=until))
 
 

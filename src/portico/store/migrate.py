@@ -6,9 +6,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import func, select
 
 from portico.store.engine import Database
 
+LOCK = 0x506F727469636F  # "Portico": the number of our advisory lock on PostgreSQL
 HERE = Path(__file__).parent / "migrations"
 
 
@@ -20,8 +22,16 @@ def _config(db: Database) -> Config:
 
 
 def upgrade(db: Database) -> None:
-    """Apply the migrations that are missing."""
-    command.upgrade(_config(db), "head")
+    """Apply the migrations that are missing; of brokers that start at once, one does it and the others wait."""
+    if db.url.get_backend_name() != "postgresql":
+        command.upgrade(_config(db), "head")
+        return
+    with db.engine.connect() as conn:
+        conn.execute(select(func.pg_advisory_lock(LOCK)))
+        try:
+            command.upgrade(_config(db), "head")
+        finally:
+            conn.execute(select(func.pg_advisory_unlock(LOCK)))
 
 
 def pending(db: Database) -> list[str]:

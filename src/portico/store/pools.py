@@ -39,6 +39,18 @@ def change(conn: Connection, pool_id: str, **values: Any) -> None:
     conn.execute(update(pools).where(pools.c.id == pool_id).values(values))
 
 
+def count_failure(conn: Connection, pool_id: str) -> int:
+    """Count one more failed build in a row; returns how many there are now, 0 for a pool that is not there."""
+    conn.execute(update(pools).where(pools.c.id == pool_id).values(failures_in_row=pools.c.failures_in_row + 1))
+    return conn.scalar(select(pools.c.failures_in_row).where(pools.c.id == pool_id)) or 0
+
+
+def is_member(conn: Connection, pool_id: str, desktop_id: str) -> bool:
+    """Tell whether the cache has a desktop in a pool."""
+    here = (pool_members.c.pool_id == pool_id) & (pool_members.c.desktop_id == desktop_id)
+    return conn.execute(select(pool_members.c.pool_id).where(here)).first() is not None
+
+
 def keep_counts(conn: Connection, pool_id: str, counts: Mapping[str, int], now: datetime) -> None:
     """Keep the counts of the last refresh."""
     change(conn, pool_id, counts=dict(counts), counted_at=now)
@@ -46,10 +58,15 @@ def keep_counts(conn: Connection, pool_id: str, counts: Mapping[str, int], now: 
 
 def get_counts(conn: Connection, pool_ids: Collection[str]) -> dict[str, PoolCounts]:
     """Return the counts of the last refresh of some pools: one statement."""
+    return {pool_id: counts for pool_id, (counts, _) in get_standing(conn, pool_ids).items()}
+
+
+def get_standing(conn: Connection, pool_ids: Collection[str]) -> dict[str, tuple[PoolCounts, str]]:
+    """Return the counts of the last refresh of some pools, and the code of what stops each ("": nothing): one statement."""
     if not pool_ids:
         return {}
-    rows = conn.execute(select(pools.c.id, pools.c.counts).where(pools.c.id.in_(pool_ids)))
-    return {row.id: PoolCounts(**row.counts) for row in rows}
+    rows = conn.execute(select(pools.c.id, pools.c.counts, pools.c.stopped_reason).where(pools.c.id.in_(pool_ids)))
+    return {row.id: (PoolCounts(**row.counts), row.stopped_reason) for row in rows}
 
 
 def add_history(conn: Connection, pool_id: str, at: datetime, counts: Mapping[str, int]) -> None:
@@ -61,12 +78,6 @@ def list_live_desktops(conn: Connection, tenant_id: str) -> list[Desktop]:
     """Return the tenant's desktops that are not deleted."""
     query = select(desktops).where(desktops.c.tenant_id == tenant_id, desktops.c.deleted_at.is_(None))
     return [records.desktop(row) for row in conn.execute(query)]
-
-
-def is_member(conn: Connection, pool_id: str, desktop_id: str) -> bool:
-    """Tell whether a desktop is in a pool, by the cache."""
-    mine = (pool_members.c.pool_id == pool_id) & (pool_members.c.desktop_id == desktop_id)
-    return conn.execute(select(pool_members.c.pool_id).where(mine)).first() is not None
 
 
 def write_members(conn: Connection, pool_id: str, wanted: Collection[str]) -> None:

@@ -158,7 +158,10 @@ desktops = Table(
 _unique_where(
     "uq_desktops_external", desktops.c.center_id, desktops.c.external_id, where=desktops.c.external_id.is_not(None)
 )
-_unique_where("uq_desktops_name", desktops.c.center_id, desktops.c.name, where=desktops.c.spec.is_not(None))
+# Two brokers never intend the same name at once. Afterwards the cloud's word counts, also when somebody renames a machine.
+_unique_where(
+    "uq_desktops_name", desktops.c.center_id, desktops.c.name, where=desktops.c.stage.in_(("intent", "creating"))
+)
 Index("ix_desktops_tenant", desktops.c.tenant_id, desktops.c.status, desktops.c.name)
 Index("ix_desktops_built_for_pool", desktops.c.built_for_pool)
 Index("ix_desktops_last_user", desktops.c.last_user_id)
@@ -180,6 +183,7 @@ agents = Table(
     Column("sequence", RowNumber, nullable=False),
     Column("seen_at", UTCDateTime),
     Column("enrolled_at", UTCDateTime),
+    Column("past_boots", Json),  # the last boots before this one: what comes of them now comes late
 )
 _unique_where("uq_agents_bearer_hash", agents.c.bearer_hash, where=agents.c.bearer_hash.is_not(None))
 _unique_where("uq_agents_token_hash", agents.c.token_hash, where=agents.c.token_hash.is_not(None))
@@ -426,6 +430,7 @@ events = Table(
     Index("ix_events_desktop", "desktop_id", "id"),
     Index("ix_events_user", "user_id", "id"),
     Index("ix_events_at", "at"),
+    Index("ix_events_pool", "pool_id", "code", "at"),
 )
 
 brokers = Table(

@@ -53,9 +53,20 @@ def login_facts(conn: Connection, login_name: str, address: str) -> tuple[Row[An
     return row, counters
 
 
-def note_failure(conn: Connection, user_id: str, **lockout: Any) -> None:
-    """Keep a user's new lock-out state."""
-    conn.execute(update(users).where(users.c.id == user_id).values(lockout))
+def note_failure(conn: Connection, user_id: str, failed_before: int, **lockout: Any) -> bool:
+    """Keep a user's new lock-out state, unless another failure was counted since; the row count says so."""
+    as_seen = (users.c.id == user_id) & (users.c.failed == failed_before)
+    return conn.execute(update(users).where(as_seen).values(lockout)).rowcount == 1
+
+
+def get_lockout(conn: Connection, user_id: str) -> Row[Any] | None:
+    """Return a user's lock-out state as it is now."""
+    return conn.execute(select(users).where(users.c.id == user_id)).first()
+
+
+def get_counter(conn: Connection, key: str) -> Row[Any] | None:
+    """Return one counter as it is now."""
+    return conn.execute(select(attempts).where(attempts.c.key == key)).first()
 
 
 def note_address_failure(conn: Connection, address: str, now: datetime) -> None:
@@ -68,12 +79,21 @@ def note_address_failure(conn: Connection, address: str, now: datetime) -> None:
     _count(conn, address_key(address), values, {"failed": 1, "window_at": now, "locked_until": None})
 
 
-def note_name_failure(conn: Connection, login_name: str, **lockout: Any) -> None:
-    """Keep the lock-out state of a name that nobody has."""
+def note_name_failure(conn: Connection, login_name: str, failed_before: int, **lockout: Any) -> bool:
+    """Keep the lock-out state of a name that nobody has, unless another failure was counted since."""
+    key = name_key(login_name)
     values = {
         "failed": lockout["failed"], "window_at": lockout["last_failed_at"], "locked_until": lockout["locked_until"]
     }  # fmt: skip
-    _count(conn, name_key(login_name), values, values)
+    if failed_before:
+        as_seen = (attempts.c.key == key) & (attempts.c.failed == failed_before)
+        return conn.execute(update(attempts).where(as_seen).values(values)).rowcount == 1
+    try:
+        with conn.begin_nested():
+            conn.execute(insert(attempts).values(key=key, **values))
+        return True
+    except IntegrityError:
+        return False
 
 
 def _count(conn: Connection, key: str, values: Mapping[str, Any], first: Mapping[str, Any]) -> None:
@@ -90,10 +110,16 @@ def purge_attempts(conn: Connection, before: datetime) -> int:
     return conn.execute(delete(attempts).where(attempts.c.window_at < before)).rowcount
 
 
-def note_login(conn: Connection, user_id: str, now: datetime) -> None:
-    """Keep the time of a log-in and forget earlier failures."""
+def note_login(conn: Connection, user_id: str, now: datetime) -> bool:
+    """Keep the time of a log-in and forget earlier failures. False when the account was locked meanwhile."""
     values = {"last_login_at": now, "failed": 0, "locked_until": None, "last_failed_at": None}
-    conn.execute(update(users).where(users.c.id == user_id).values(values))
+    open_one = (users.c.id == user_id) & (users.c.locked_until.is_(None) | (users.c.locked_until <= now))
+    return conn.execute(update(users).where(open_one).values(values)).rowcount == 1
+
+
+def hold(conn: Connection, user_id: str) -> None:
+    """Let this transaction be the only one that decides about a user until it ends."""
+    conn.execute(update(users).where(users.c.id == user_id).values(failed=users.c.failed))
 
 
 def get_row(conn: Connection, scope: Scope, user_id: str) -> Row[Any] | None:

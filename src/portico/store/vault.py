@@ -7,6 +7,7 @@ seals, all open; `rotate` adds one, `reseal` moves a value to it.
 import os
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -26,12 +27,9 @@ class Vault:
         self._directory = directory
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not list(directory.glob("*.key")):
-            _new_key(directory, 1)
-        self._keys: dict[str, bytes] = {}
-        self._load()
-
-    def _load(self) -> None:
-        self._keys = {path.stem: _read_key(path) for path in sorted(self._directory.glob("*.key"))}
+            with suppress(FileExistsError):  # another broker that starts at this moment made it
+                _new_key(directory, 1)
+        self._keys = _read_keys(directory)
 
     @property
     def current(self) -> str:
@@ -52,8 +50,8 @@ class Vault:
             raw = urlsafe_b64decode(text)
             if version != "v1":
                 raise ValueError(version)
-            if kid not in self._keys:
-                self._load()  # rotated by another process since we started
+            if kid not in self._keys:  # perhaps another broker has rotated
+                self._keys = _read_keys(self._directory)
             return AESGCM(self._keys[kid]).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place.encode()).decode()
         except KeyError as problem:
             raise Invalid(
@@ -68,20 +66,34 @@ class Vault:
 
     def rotate(self) -> str:
         """Make a new key; from now on it seals. Returns its id. Older ones go on opening."""
+        self._keys = _read_keys(self._directory)
         number = int(self.current) + 1
         path = _new_key(self._directory, number)
         self._keys[path.stem] = _read_key(path)
         return path.stem
 
+    def reseal(self, place: str, sealed: str) -> str:
+        """Return a value sealed with the key that seals now. Raises Invalid when it cannot be opened."""
+        return sealed if self.is_current(sealed) else self.seal(place, self.open(place, sealed))
+
 
 def _new_key(directory: Path, number: int) -> Path:
-    path = directory / f"{number:06d}.key"
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(secrets.token_bytes(KEY_BYTES))
-        file.flush()
-        os.fsync(file.fileno())
+    """Make a key; whoever reads it sees all of it or nothing. Raises FileExistsError when the number is taken."""
+    path, draft = directory / f"{number:06d}.key", directory / f".{secrets.token_hex(8)}"
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        path.hardlink_to(draft)
+    finally:
+        draft.unlink()
     return path
+
+
+def _read_keys(directory: Path) -> dict[str, bytes]:
+    return {path.stem: _read_key(path) for path in sorted(directory.glob("*.key"))}
 
 
 def _read_key(path: Path) -> bytes:

@@ -3,6 +3,8 @@
 An entry ticket lives 60 s at most and is redeemed once. It holds no secret and no password; it is never put in a URL.
 """
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,6 +46,15 @@ def seal(ticket: Ticket, key: OKPKey) -> str:
     claims["exp"] = claims.pop("expires")
     header = {"alg": "Ed25519", "typ": "portico-entry+jwt", "kid": key.kid}
     return jwt.encode(header, {"v": VERSION, **claims}, key, algorithms=["Ed25519"])
+
+
+def key_id(text: str) -> str:
+    """Return which key a ticket claims to be signed with; nothing of that is proven yet. Raises BadTicket."""
+    try:
+        header = json.loads(urlsafe_b64decode(text[:MAX_LENGTH].partition(".")[0] + "=="))
+        return str(header["kid"])
+    except (ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise BadTicket("no key named") from problem
 
 
 def unseal(text: str, keys: KeySet, now: int) -> Ticket:
