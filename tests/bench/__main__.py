@@ -11,12 +11,15 @@ from tests.bench.log_ins import Engine
 from tests.bench.machine import ROOT, describe
 from tests.postgres import Cluster
 
+from portico import logs
+
 OUT = ROOT / "build/bench"
 
 
 def main() -> int:
     """Measure everything; nothing is asserted, since machines differ. Returns 0."""
     OUT.mkdir(parents=True, exist_ok=True)
+    logs.configure("text", "warning")
     machine = describe()
     print(f"{machine}\n", flush=True)
     parts = [f"{machine}.\n", _show("decisions", decisions.report())]
@@ -43,10 +46,7 @@ def _with_databases(directory: Path, cluster: Cluster) -> list[str]:
         empty[engine.name] = storage.sizes(engine.url)
         fill(broker)
         broker.db.dispose()
-    hello = log_ins.hello_world()
-    yardsticks = {engine.name: log_ins.select_one(engine) for engine in engines}
-    found = {engine.name: log_ins.measure(engine) for engine in engines}
-    text = log_ins.report(hello, found, yardsticks)
+    text = log_ins.report(engines)
     kept = storage.report({engine.name: engine.url for engine in engines}, empty)
     return [_show("log-ins", text), _show("storage", kept)]
 
