@@ -53,8 +53,8 @@ test-openstack: ## Run the OpenStack suite on a real cloud (none in this version
 test-full: setup lint ## The whole matrix: more examples for each property, and everything of make test
 	@HYPOTHESIS_PROFILE=full $(PYTEST) -n $(JOBS) --dist loadgroup --capabilities build/capabilities.json $(PARTS) $(ARGS)
 
-bench: setup ## Print ratios of this machine, as in docs/reference
-	@if [ -d tests/bench ]; then $(PYTEST) -q -s tests/bench $(ARGS); else echo "There is no benchmark in this version yet."; fi
+bench: setup ## Print ratios of this machine, as in docs/reference/performance.md
+	@$(PYTHON) -W ignore -m tests.bench
 
 capabilities: ## Print which lines of docs/reference/capabilities.md are proven, after make test
 	@python3 tests/capability_table.py build/capabilities.json

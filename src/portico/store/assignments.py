@@ -31,17 +31,7 @@ def get_row(conn: Connection, scope: Scope, assignment_id: str) -> Row[Any] | No
 
 def list_of_user(conn: Connection, scope: Scope, user_id: str) -> list[tuple[Assignment, Desktop]]:
     """Return a user's usable assignments with their desktops: one statement, by index."""
-    a, d = assignments, desktops
-    columns = [
-        *[column.label(f"a_{column.name}") for column in a.c],
-        *[column.label(f"d_{column.name}") for column in d.c],
-    ]
-    query = (
-        select(*columns)
-        .join(d, d.c.id == a.c.desktop_id)
-        .where(within(scope, a), a.c.user_id == user_id, a.c.released_at.is_(None), a.c.state.in_(_USABLE))
-        .order_by(a.c.assigned_at)
-    )
+    query = _OF_USER.where(within(scope, assignments), assignments.c.user_id == user_id)
     return [
         (records.assignment(records.part(row, "a_")), records.desktop(records.part(row, "d_")))
         for row in conn.execute(query)
@@ -52,6 +42,17 @@ def count_of_user(conn: Connection, user_id: str) -> int:
     """Return how many desktops a user has."""
     mine = (assignments.c.user_id == user_id) & assignments.c.released_at.is_(None) & assignments.c.state.in_(_USABLE)
     return conn.scalar(select(func.count()).select_from(assignments).where(mine)) or 0
+
+
+_OF_USER = (
+    select(
+        *[column.label(f"a_{column.name}") for column in assignments.c],
+        *[column.label(f"d_{column.name}") for column in desktops.c],
+    )
+    .join(desktops, desktops.c.id == assignments.c.desktop_id)
+    .where(assignments.c.released_at.is_(None), assignments.c.state.in_(_USABLE))
+    .order_by(assignments.c.assigned_at)
+)
 
 
 def list_live_of_desktop(conn: Connection, desktop_id: str) -> list[Row[Any]]:

@@ -2,10 +2,26 @@
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, Select, and_, case, delete, exists, insert, or_, select, union_all, update
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from portico.domain.model import Desktop, Stage, Status
 from portico.store import records
@@ -60,17 +76,27 @@ def list_candidates(conn: Connection, pool_ids: Sequence[str], user_id: str) -> 
     """Return at most 50 free desktops of each pool, and those that the user had before: one statement, each arm by index."""
     if not pool_ids:
         return {}
-    arms: list[Select[Any]] = []
-    for pool_id in pool_ids:
-        free = and_(pool_members.c.pool_id == pool_id, pool_members.c.free.is_(True))
-        joined = select(pool_members.c.pool_id, desktops).join(desktops, desktops.c.id == pool_members.c.desktop_id)
-        any_free = joined.where(free).order_by(pool_members.c.desktop_id).limit(CANDIDATES).subquery()
-        familiar = joined.where(free, desktops.c.last_user_id == user_id).limit(FAMILIAR).subquery()
-        arms += [select(any_free), select(familiar)]
+    wanted = {f"pool_{number}": pool_id for number, pool_id in enumerate(pool_ids)}
     found: dict[str, dict[str, Desktop]] = {pool_id: {} for pool_id in pool_ids}
-    for row in conn.execute(union_all(*arms)):
-        found[row.pool_id][row.id] = records.desktop(row)
+    for pool_id, *values in conn.execute(_candidates(len(pool_ids)), wanted | {"user": user_id}):
+        desktop = records.desktop_of(values)
+        found[pool_id][desktop.id] = desktop
     return {pool_id: list(by_id.values()) for pool_id, by_id in found.items()}
+
+
+@lru_cache(maxsize=64)
+def _candidates(pools: int) -> CompoundSelect[Any]:
+    """Build the statement for so many pools; kept, for building it costs as much as running it."""
+    arms: list[Select[Any]] = []
+    joined = select(pool_members.c.pool_id, *records.DESKTOP_COLUMNS).join(
+        desktops, desktops.c.id == pool_members.c.desktop_id
+    )
+    for number in range(pools):
+        free = and_(pool_members.c.pool_id == bindparam(f"pool_{number}"), pool_members.c.free.is_(True))
+        any_free = joined.where(free).order_by(pool_members.c.desktop_id).limit(CANDIDATES).subquery()
+        familiar = joined.where(free, desktops.c.last_user_id == bindparam("user")).limit(FAMILIAR).subquery()
+        arms += [select(any_free), select(familiar)]
+    return union_all(*arms)
 
 
 def add(conn: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -5,14 +5,21 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from portico.errors import Invalid
 
 BUSY_MILLISECONDS = 10_000
+REST_SECONDS = (
+    1.0  # after so long unused a connection is asked whether it still lives; asking always costs a tenth of a log-in
+)
 
 
 _CLOCKS = {"postgresql": "SELECT clock_timestamp()", "mssql": "SELECT SYSUTCDATETIME()"}
@@ -32,13 +39,16 @@ class Database:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         settings: dict[str, Any] = dict(options or {})
         if not self.is_sqlite:
-            settings = {"pool_size": 20, "max_overflow": 20, "pool_pre_ping": True, "pool_timeout": 30} | settings
+            settings = {"pool_size": 20, "max_overflow": 20, "pool_timeout": 30} | settings
         self.engine = create_engine(parsed, **settings)
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # SQLite has one writer; queueing for it here costs nothing, while its own busy handler sleeps and polls.
         self._writer_turn = threading.RLock() if self.is_sqlite else None
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
+        else:
+            event.listen(self.engine, "checkin", _note_rest)
+            event.listen(self.engine, "checkout", partial(_ping_after_rest, self.engine))
         self._offset = timedelta()
 
     def now(self) -> datetime:
@@ -88,6 +98,22 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _note_rest(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["rests_since"] = monotonic()
+
+
+def _ping_after_rest(engine: Engine, connection: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+    """Ask a connection that has rested whether it lives; one that worked a moment ago is taken at its word."""
+    if monotonic() - record.info.get("rests_since", monotonic()) < REST_SECONDS:
+        return
+    try:
+        alive = engine.dialect.do_ping(connection)
+    except Exception as problem:  # Each driver has its own; whatever it is, the pool opens another connection.
+        raise DisconnectionError from problem
+    if not alive:
+        raise DisconnectionError
 
 
 def count_statements(engine: Engine) -> "Counter":

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, Row, insert, select
 from portico.store.scope import Scope, within
 from portico.store.tables import events
 
+_ADD = insert(events)  # built once
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -33,7 +35,7 @@ def add(conn: Connection, *entries: Entry) -> None:
     """Append events."""
     if entries:
         conn.execute(
-            insert(events),
+            _ADD,
             [
                 {
                     "at": entry.at,

@@ -1,6 +1,6 @@
 """From rows to frozen records and back. Configuration bodies go through pydantic, which reads plain dataclasses."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from portico.domain.model import (
     Stage,
     Status,
 )
+from portico.store import tables
 
 T = TypeVar("T")
 
@@ -59,12 +60,24 @@ _CONVERT: Mapping[str, Any] = {
     "state": AssignmentState,
 }
 _DESKTOP = tuple(item.name for item in fields(Desktop))
+_DESKTOP_WORDS = tuple((place, _CONVERT[name]) for place, name in enumerate(_DESKTOP) if name in _CONVERT)
 _ASSIGNMENT = tuple(item.name for item in fields(Assignment))
 
 
 def desktop(row: Row[Any]) -> Desktop:
     """Build a desktop from its row."""
     return _build(Desktop, _DESKTOP, dict(row._mapping))
+
+
+DESKTOP_COLUMNS = tuple(tables.desktops.c[name] for name in _DESKTOP)
+
+
+def desktop_of(values: Sequence[Any]) -> Desktop:
+    """Build a desktop from the values of DESKTOP_COLUMNS, in their order: a third of the work where many are read."""
+    made = list(values)
+    for place, convert in _DESKTOP_WORDS:
+        made[place] = convert(made[place])
+    return Desktop(*made)
 
 
 def assignment(row: Row[Any]) -> Assignment:

@@ -3,22 +3,26 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from portico.store.tables import api_tokens, sessions, users
 
 _USER = [column.label(f"u_{column.name}") for column in users.c]
+# Built once, since every request runs them.
+_ADD = insert(sessions)
+_FIND = (
+    select(sessions, *_USER).join(users, users.c.id == sessions.c.user_id).where(sessions.c.id == bindparam("session"))
+)
 
 
 def add(conn: Connection, **values: Any) -> None:
     """Insert a session."""
-    conn.execute(insert(sessions).values(end_reason="", ended_at=None, **values))
+    conn.execute(_ADD, {"end_reason": "", "ended_at": None, **values})
 
 
 def find(conn: Connection, session_id: str) -> Row[Any] | None:
     """Return a session with its user's columns (prefix `u_`): one statement."""
-    query = select(sessions, *_USER).join(users, users.c.id == sessions.c.user_id).where(sessions.c.id == session_id)
-    return conn.execute(query).first()
+    return conn.execute(_FIND, {"session": session_id}).first()
 
 
 def find_token(conn: Connection, token_id: str) -> Row[Any] | None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from portico.domain.model import User
@@ -13,6 +13,17 @@ from portico.store.scope import Scope, within
 from portico.store.tables import attempts, users
 
 ADDRESS_WINDOW_SECONDS = 60
+
+# Built once: to build the statements of a log-in costs as much as to run them.
+_BY_NAME = select(users).where(
+    users.c.directory == "local", users.c.login_name == bindparam("name"), users.c.deleted_at.is_(None)
+)
+_COUNTERS = select(attempts).where(attempts.c.key.in_([bindparam("address"), bindparam("name")]))
+_NOTE_LOGIN = (
+    update(users)
+    .where(users.c.id == bindparam("user"), users.c.locked_until.is_(None) | (users.c.locked_until <= bindparam("now")))
+    .values(last_login_at=bindparam("now"), failed=0, locked_until=None, last_failed_at=None)
+)
 
 
 def record(row: Row[Any]) -> User:
@@ -43,14 +54,9 @@ def name_key(login_name: str) -> str:
 
 def login_facts(conn: Connection, login_name: str, address: str) -> tuple[Row[Any] | None, Mapping[str, Row[Any]]]:
     """Return the user's row, and the counters by address and by name: two statements, for unknown users too."""
-    row = conn.execute(
-        select(users).where(
-            users.c.directory == "local", users.c.login_name == login_name, users.c.deleted_at.is_(None)
-        )
-    ).first()
-    keys = (address_key(address), name_key(login_name))
-    counters = {found.key: found for found in conn.execute(select(attempts).where(attempts.c.key.in_(keys)))}
-    return row, counters
+    row = conn.execute(_BY_NAME, {"name": login_name}).first()
+    keys = {"address": address_key(address), "name": name_key(login_name)}
+    return row, {found.key: found for found in conn.execute(_COUNTERS, keys)}
 
 
 def note_failure(conn: Connection, user_id: str, failed_before: int, **lockout: Any) -> bool:
@@ -112,9 +118,7 @@ def purge_attempts(conn: Connection, before: datetime) -> int:
 
 def note_login(conn: Connection, user_id: str, now: datetime) -> bool:
     """Keep the time of a log-in and forget earlier failures. False when the account was locked meanwhile."""
-    values = {"last_login_at": now, "failed": 0, "locked_until": None, "last_failed_at": None}
-    open_one = (users.c.id == user_id) & (users.c.locked_until.is_(None) | (users.c.locked_until <= now))
-    return conn.execute(update(users).where(open_one).values(values)).rowcount == 1
+    return conn.execute(_NOTE_LOGIN, {"user": user_id, "now": now}).rowcount == 1
 
 
 def hold(conn: Connection, user_id: str) -> None:

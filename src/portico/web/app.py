@@ -18,6 +18,7 @@ from portico.web.doors import agents, gateways
 from portico.web.doors.polling import THREADS
 from portico.web.middleware import BodyLimit, Canonical, ClientAddress, PostLimit, SecurityHeaders
 from portico.web.problems import HANDLERS
+from portico.web.sections import flat
 
 STATIC = Path(__file__).parent / "static"
 
@@ -55,8 +56,8 @@ def create_app(broker: Broker) -> FastAPI:
     app.state.look_limiter = anyio.CapacityLimiter(THREADS)
     app.state.metrics = metrics.Cache()
     app.add_api_route("/api/v1/openapi.json", lambda: JSONResponse(describe_api(app)), include_in_schema=False)
-    for router in (routes.router, agents.router, gateways.router, health.router, metrics.router, *routers.PAGES):
-        app.include_router(router)
+    app.router.routes.extend([*flat(agents.router, gateways.router, health.router, metrics.router), *routers.PAGES])
+    app.include_router(routes.router)
     STATIC.mkdir(exist_ok=True)
     app.mount("/static", Static(directory=STATIC), name="static")
     return app

@@ -1,12 +1,10 @@
 """All pages of the portal and of the console, for the application to include."""
 
-from fastapi import APIRouter
-
 from portico.web import live
 from portico.web.admin import actions, browse, edit, overview, palette, show
 from portico.web.portal import account, connections, desktops, log_in
+from portico.web.sections import flat
 
-router = APIRouter(include_in_schema=False)
-# The order matters in the console: what has a fixed name stands before what takes any noun.
-for part in (log_in, desktops, connections, account, live, overview, palette, actions, edit, browse, show):
-    router.include_router(part.router)
+PORTAL = flat(log_in.router, desktops.router, connections.router, account.router, live.router)
+# The order matters: what has a fixed name stands before what takes any noun.
+CONSOLE = flat(overview.router, palette.router, actions.router, edit.router, browse.router, show.router)

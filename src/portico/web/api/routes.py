@@ -1,10 +1,9 @@
 """The REST interface: everything under /api/v1."""
 
-from fastapi import APIRouter
-
 from portico.web.api import actions, connections, crud, operations, session
+from portico.web.sections import Section
 
-router = APIRouter(prefix="/api/v1")
+router = Section(prefix="/api/v1")
 # Actions come first: `/gateways/tokens` is no gateway's id.
 for part in (session.router, connections.router, actions.router, operations.router, *crud.ROUTERS):
     router.include_router(part)
