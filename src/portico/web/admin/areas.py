@@ -242,10 +242,9 @@ _AREAS = (
     Area(
         "events", N_("Events"), N_("event"), "activity", "events",
         N_("Everything that happened, who did it and why. Nothing here can be changed."),
-        (Column("at", N_("Time"), "time", sorts=False), Column("level", N_("Level"), "state", "level", sorts=False),
-         Column("code", N_("Event"), "name", sorts=False), Column("actor", N_("By"), sorts=False), Column("params", N_("Details"), "params", sorts=False)),
+        (Column("sentence", N_("Event"), "sentence", sorts=False), Column("at", N_("Time"), "time", sorts=False)),
         filters=(("level:warning", N_("Warnings")), ("level:error", N_("Errors")), ("code:login", N_("Log-ins"))),
-        sort="-id", topics="desktops pools users sessions jobs centers",
+        sort="-id", topics="desktops pools users sessions jobs centers assignments policies plans roles gateways settings",
     ),
     Area(
         "settings", N_("Settings"), N_("setting"), "settings", "settings",
