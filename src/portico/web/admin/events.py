@@ -5,13 +5,12 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from portico.domain import access
 from portico.domain.access import Actor
 from portico.services import naming
 from portico.services.broker import Broker
 from portico.services.naming import Named
 from portico.web import event_words
-from portico.web.admin.areas import AREAS
+from portico.web.admin.cells import linked
 from portico.web.rendering import translate
 from portico.web.words import job_word
 
@@ -33,13 +32,6 @@ def told(broker: Broker, actor: Actor, items: Sequence[Mapping[str, Any]]) -> li
             wanted.setdefault(noun, set()).add(id)
     names = naming.names(broker, actor, wanted)
     return [{**item, "sentence": _sentence(actor, item, names), "shown": _shown(item)} for item in items]
-
-
-def linked(actor: Actor, noun: str, id: str, named: Named) -> Markup:
-    """Return a name as a link to its object, or plain when it is gone or out of the role's reach."""
-    if not named.is_there or not access.may(actor, AREAS[noun].access):
-        return Markup('<b class="named">{}</b>').format(named.name)
-    return Markup('<a href="/admin/{}/{}">{}</a>').format(noun, id, named.name)
 
 
 def _references(item: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
