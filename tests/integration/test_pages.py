@@ -409,3 +409,18 @@ def check_whole(path: str, text: str) -> None:
                 assert attrs["id"] in named or attrs.get("aria-label"), (path, attrs)
     ids = [attrs["id"] for _, attrs in page.tags if attrs.get("id")]
     assert len(ids) == len(set(ids)), (path, [id for id in ids if ids.count(id) > 1])
+
+
+@pytest.mark.capability("S122")
+def test_events_are_sentences_with_links(client: TestClient, broker: Broker) -> None:
+    """The list and a history tell what happened in words; a name is a link while its object is there, and never markup."""
+    made = configure.create_item(broker, actor(broker), "pools", {"name": "<b>Bold</b>"})
+    log_in(client)
+    for path in ("/admin/events", f"/admin/pools/{made['id']}?tab=history"):
+        text = client.get(path).text
+        assert f'created the pool <a href="/admin/pools/{made["id"]}">&lt;b&gt;Bold&lt;/b&gt;</a>.' in text
+        assert "<b>Bold</b>" not in text
+    configure.delete_item(broker, actor(broker), "pools", made["id"])
+    text = client.get("/admin/events").text
+    assert "deleted the pool" in text
+    assert f'href="/admin/pools/{made["id"]}"' not in text

@@ -7,12 +7,12 @@ from sqlalchemy import select
 from portico.domain.model import Pool, PoolRule
 from portico.domain.pools import check_rule, find_cycle
 from portico.domain.tags import unknown
-from portico.services import naming
+from portico.services import desktop_names
 from portico.services.writing import Write, Writer, missing, unique
 from portico.store import tables as t
 from portico.store.records import adapter, from_row
 
-NAME_TAGS = ("SEQUENCE", *naming.TAGS)  # what a desktop's name may be made of
+NAME_TAGS = ("SEQUENCE", *desktop_names.TAGS)  # what a desktop's name may be made of
 
 
 class Pools(Writer):

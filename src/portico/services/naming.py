@@ -1,38 +1,56 @@
-"""Names of the desktops that a pool makes: which are taken, and what fills the tags of the template."""
+"""What objects are called, also those that were deleted: for events, jobs and reports that keep only ids."""
 
-import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
-from portico.domain.model import Pool
-from portico.domain.tags import Value
-from portico.store import founding
-from portico.store.tables import desktops
-
-# What a desktop's name may be made of besides its number.
-TAGS = ("POOL", "CENTER", "TENANT", "RANDOM")
-RANDOM_WIDTH = 4
-RANDOM_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+from portico.domain.access import Actor
+from portico.services.broker import Broker
+from portico.services.nouns import NOUNS
+from portico.store import tables as t
 
 
-def taken(conn: Connection, center_id: str | None) -> list[str]:
-    """Return the names of all desktops in a center."""
-    query = select(desktops.c.name).where(desktops.c.center_id == center_id, desktops.c.deleted_at.is_(None))
-    return list(conn.scalars(query)) if center_id else []
+@dataclass(frozen=True, slots=True)
+class Named:
+    """An object's name, and whether it is still there to be looked at."""
+
+    name: str
+    is_there: bool
 
 
-def context(conn: Connection, pool: Pool, center_name: str) -> Mapping[str, Value]:
-    """Return what fills the tags of a pool's names, besides the number."""
-    return {
-        "POOL": pool.name,
-        "CENTER": center_name,
-        "TENANT": founding.tenant_name(conn, pool.tenant_id),
-        "RANDOM": _random,
-    }
+def names(broker: Broker, actor: Actor, wanted: Mapping[str, Collection[str]]) -> dict[tuple[str, str], Named]:
+    """Return (noun, id) → name for what is of the actor's tenant or of all: one statement per noun."""
+    found: dict[tuple[str, str], Named] = {}
+    with broker.db.read() as conn:
+        for noun, ids in wanted.items():
+            columns = NOUNS[noun].table.c
+            label = columns.login_name if noun == "users" else columns.name
+            mine = (columns.tenant_id == actor.tenant_id) | columns.tenant_id.is_(None)
+            gone = columns.deleted_at if "deleted_at" in columns else None
+            query = select(columns.id, label.label("label"), *([gone.label("gone")] if gone is not None else []))
+            for row in conn.execute(query.where(columns.id.in_(set(ids)), mine)):
+                found[noun, row.id] = Named(row.label, gone is None or row.gone is None)
+    return found
 
 
-def _random(width: str) -> str:
-    """Return random letters and digits without those that look alike: `{RANDOM:6}` gives six."""
-    number = int(width) if width.isascii() and width.isdigit() else RANDOM_WIDTH
-    return "".join(secrets.choice(RANDOM_LETTERS) for _ in range(min(max(number, 1), 20)))
+def subject_of_job(broker: Broker, actor: Actor, rows: Collection[str]) -> dict[str, tuple[str, str]]:
+    """Return job → (noun, id) of what each job works on; a job of the whole deployment has none."""
+    found: dict[str, tuple[str, str]] = {}
+    with broker.db.read() as conn:
+        query = select(t.jobs.c.id, t.jobs.c.payload).where(t.jobs.c.id.in_(set(rows)))
+        payloads = {row.id: row.payload or {} for row in conn.execute(query)}
+        held = _desktops_of(conn, [p["assignment_id"] for p in payloads.values() if p.get("assignment_id")])
+    for job, payload in payloads.items():
+        for key, noun in (("center_id", "centers"), ("pool_id", "pools"), ("desktop_id", "desktops")):
+            if payload.get(key):
+                found[job] = (noun, payload[key])
+        if payload.get("assignment_id") in held:
+            found[job] = ("desktops", held[payload["assignment_id"]])
+    return found
+
+
+def _desktops_of(conn: Any, assignments: Collection[str]) -> dict[str, str]:
+    query = select(t.assignments.c.id, t.assignments.c.desktop_id).where(t.assignments.c.id.in_(set(assignments)))
+    return {row.id: row.desktop_id for row in conn.execute(query)}

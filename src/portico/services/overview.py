@@ -35,6 +35,7 @@ class Node:
     alive: bool
     seen_at: datetime | None
     draining: bool
+    sessions: int | None = None  # that a gateway carries
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,13 @@ def overview(broker: Broker, actor: Actor) -> Overview:
 
 def _node(row: Any, name: str, now: datetime) -> Node:
     seen = row.heartbeat_at
-    alive = seen is not None and now - seen <= timedelta(seconds=ALIVE_SECONDS)
-    return Node(row.id, name, row.version, alive, seen, row.draining)
+    carried = (row._mapping.get("load") or {}).get("sessions")
+    return Node(row.id, name, row.version, is_alive(seen, now), seen, row.draining, carried)
+
+
+def is_alive(seen_at: datetime | None, now: datetime) -> bool:
+    """Tell whether a broker or gateway that was last seen at a time counts as alive."""
+    return seen_at is not None and now - seen_at <= timedelta(seconds=ALIVE_SECONDS)
 
 
 def _attention(conn: Any, scope: Tenant, gateways: tuple[Node, ...]) -> list[Attention]:

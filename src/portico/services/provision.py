@@ -18,7 +18,7 @@ from portico.domain.model import Desktop, Pool, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import CloudRefused, Conflict, QuotaExceeded
 from portico.ports.cloud import MachineSpec
-from portico.services import endings, membership, naming
+from portico.services import desktop_names, endings, membership
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
@@ -52,7 +52,7 @@ def _refill(broker: Broker, pool_id: str) -> provisioning.Decision | None:
         if pool is None:
             return None
         counts = pool_rules.counts(desktops.list_of_pool(conn, pool_id))
-        taken = naming.taken(conn, pool.provisioning.center_id)
+        taken = desktop_names.taken(conn, pool.provisioning.center_id)
     decision = provisioning.plan(pool, counts, now, _paused(pool, broker))
     with broker.db.write() as conn:
         pools.keep_counts(conn, pool_id, asdict(counts), now)
@@ -82,7 +82,7 @@ def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning
     center = centers.get(conn, _SCOPE, wanted.center_id or "")
     if center is None:
         return
-    tags = naming.context(conn, pool, center.name)
+    tags = desktop_names.context(conn, pool, center.name)
     names, following = provisioning.names(wanted.name_template, pool.next_sequence, decision.build, taken, tags)
     if not pools.win_build_epoch(conn, pool, following):
         return

@@ -39,7 +39,8 @@ CHECK_EVERY = 4  # heartbeats between two looks whether the session still lives
 AREA_OF = {
     "center": "centers", "image": "images", "desktop": "desktops", "pool": "pools", "policy": "policies", "plan": "plans",
     "user": "users", "role": "roles", "session": "sessions", "login": "sessions", "gateway": "gateways", "broker": "brokers",
-    "job": "jobs", "assignment": "assignments", "connection": "assignments",
+    "job": "jobs", "assignment": "assignments", "connection": "assignments", "agent": "desktops", "machine": "centers",
+    "protocol-plan": "plans", "power-plan": "plans", "release-plan": "plans", "setting": "settings",
 }  # fmt: skip
 FOR_EVERYONE = frozenset({"desktops", "pools", "policies", "assignments"})  # what may change somebody's offers
 

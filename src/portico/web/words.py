@@ -89,6 +89,20 @@ LEVEL = {
     "warning": Word(N_("Warning"), WORKING, "triangle-alert"),
     "error": Word(N_("Error"), TROUBLE, "circle-x"),
 }
+JOB_KINDS = {
+    "center_scan": N_("Look for changes in a center"),
+    "pool_stats": N_("Count the desktops of a pool"),
+    "pool_history_stats": N_("Note the counts of a pool"),
+    "pool_refill": N_("Build what a pool lacks"),
+    "pool_members": N_("Work out which desktops belong to a pool"),
+    "desktop_build": N_("Make a desktop"),
+    "desktop_delete": N_("Delete a desktop"),
+    "desktop_power": N_("Change the power of a desktop"),
+    "assignment_timer": N_("Do what a plan says when its time has come"),
+    "hand_over": N_("Get a desktop ready for its next user"),
+    "agents_lost": N_("Look for agents that fell silent"),
+    "purge": N_("Remove what is too old to keep"),
+}
 IN_USE = Word(N_("In use"), USE, "circle-dot")
 FREE = Word(N_("Ready"), READY, "circle-check")
 MAINTENANCE = Word(N_("Maintenance"), OFF, "wrench")
@@ -114,6 +128,11 @@ def state_of(axis: str, value: Any) -> Word:
         return ITEMS[axis](value)
     text = str(value or "")
     return AXES[axis].get(text) or Word(text or "—", OFF, "circle")
+
+
+def job_word(kind: str) -> str:
+    """Return what a kind of job does; one of a newer broker shows its name."""
+    return JOB_KINDS.get(kind) or kind.replace("_", " ")
 
 
 def _desktop(item: Mapping[str, Any]) -> Word:

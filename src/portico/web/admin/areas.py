@@ -47,6 +47,7 @@ class Area:
     topics: str = ""
     sort: str = "name"
     group: tuple[str, ...] = field(default=())  # nouns that share a place in the navigation
+    facts: tuple[str, ...] = ()  # the columns that a narrow screen shows under name and state
 
 
 def _name(label: str = N_("Name"), name: str = "name") -> Column:
@@ -77,7 +78,7 @@ _AREAS = (
             ("status:available", N_("Available")), ("session:logged_on", N_("In use")), ("stage:building", N_("Building")),
             ("stage:failed", N_("Failed")), ("power:stopped", N_("Stopped")), ("maintenance:true", N_("Maintenance")),
         ),
-        deletes=True, bulk=True, history="desktop", topics="desktops assignments",
+        deletes=True, bulk=True, history="desktop", facts=("user", "pools"), topics="desktops assignments",
     ),
     Area(
         "pools", N_("Pools"), N_("pool"), "boxes", "pools",
@@ -115,7 +116,7 @@ _AREAS = (
                 is_open=False,
             ),
         ),
-        create=N_("Create pool"), deletes=True, history="pool", topics="pools desktops",
+        create=N_("Create pool"), deletes=True, history="pool", facts=("counts.assigned", "counts.total"), topics="pools desktops",
     ),
     Area(
         "images", N_("Images"), N_("image"), "disc", "images",
@@ -125,7 +126,7 @@ _AREAS = (
             Column("min_disk_gib", N_("Disk, GiB"), "number"), Column("min_ram_mib", N_("Memory, MiB"), "number"),
             Column("visibility", N_("Visibility")), Column("seen_at", N_("Seen"), "time"),
         ),
-        topics="images",
+        facts=("center", "os_family"), topics="images",
     ),
     Area(
         "centers", N_("Centers"), N_("center"), "cloud", "centers",
@@ -135,7 +136,7 @@ _AREAS = (
             Column("scanned_at", N_("Scanned"), "time", sorts=False), Column("updated_at", N_("Changed"), "time"),
         ),
         (Section(N_("Center"), ("name",)), Section(N_("How to reach it"), ("settings",))),
-        create=N_("Connect a center"), deletes=True, history="center", topics="centers images",
+        create=N_("Connect a center"), deletes=True, history="center", facts=("kind", "scanned_at"), topics="centers images",
     ),
     Area(
         "policies", N_("Policies"), N_("policy"), "shield", "policies",
@@ -150,7 +151,7 @@ _AREAS = (
             Section(N_("Pools to offer from"), ("assignments",), N_("From top to bottom. What a person already has comes first.")),
             Section(N_("Portal session"), ("session_idle_minutes", "session_hours"), is_open=False),
         ),
-        create=N_("Create policy"), deletes=True, topics="policies",
+        create=N_("Create policy"), deletes=True, facts=("pool_names", "max_desktops"), topics="policies",
     ),
     Area(
         "protocol-plans", N_("Protocol plans"), N_("protocol plan"), "plug", "plans",
@@ -158,7 +159,7 @@ _AREAS = (
         (_name(), Column("protocols", N_("Protocols"), sorts=False), Column("clipboard_in", N_("Clipboard in"), "flag", sorts=False),
          Column("clipboard_out", N_("Clipboard out"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
         (Section(N_("Protocol plan"), ("name", "protocols")), Section(N_("In the session"), ("clipboard_in", "clipboard_out", "view_only"))),
-        create=N_("Create protocol plan"), deletes=True, group=PLANS, topics="plans",
+        create=N_("Create protocol plan"), deletes=True, group=PLANS, facts=("protocols", "updated_at"), topics="plans",
     ),
     Area(
         "power-plans", N_("Power plans"), N_("power plan"), "power", "plans",
@@ -169,7 +170,7 @@ _AREAS = (
          Section(N_("After a disconnect"), ("on_disconnect", "on_disconnect_minutes")),
          Section(N_("After a log-out"), ("on_log_out", "on_log_out_minutes")),
          Section(N_("After a release"), ("on_release", "on_release_minutes"))),
-        create=N_("Create power plan"), deletes=True, group=PLANS, topics="plans",
+        create=N_("Create power plan"), deletes=True, group=PLANS, facts=("on_disconnect", "on_log_out"), topics="plans",
     ),
     Area(
         "release-plans", N_("Release plans"), N_("release plan"), "undo-2", "plans",
@@ -182,7 +183,7 @@ _AREAS = (
              "release_after_log_out_minutes", "log_out_after_disconnect_minutes", "release_after_disconnect_minutes",
              "release_if_never_connected_minutes", "release_after_minutes")),
          Section(N_("What happens then"), ("delete_after_release",))),
-        create=N_("Create release plan"), deletes=True, group=PLANS, topics="plans",
+        create=N_("Create release plan"), deletes=True, group=PLANS, facts=("release_after_log_out_minutes", "release_after_disconnect_minutes"), topics="plans",
     ),
     Area(
         "users", N_("Users"), N_("user"), "users", "users",
@@ -194,7 +195,7 @@ _AREAS = (
          Section(N_("What they may do"), ("role_id", "policy_id", "disabled")),
          Section(N_("Password"), ("password", "must_change_password"))),
         (("disabled:true", N_("Disabled")), ("disabled:false", N_("Active"))),
-        create=N_("Add user"), deletes=True, history="user", sort="login_name", topics="users",
+        create=N_("Add user"), deletes=True, history="user", sort="login_name", facts=("role", "last_login_at"), topics="users",
     ),
     Area(
         "roles", N_("Roles"), N_("role"), "id-card", "roles",
@@ -204,7 +205,7 @@ _AREAS = (
          Column("builtin", N_("Built in"), "flag", sorts=False)),
         (Section(N_("Role"), ("name",)), Section(N_("In the portal"), ("may_log_in", "may_release", "may_power", "may_use_api")),
          Section(N_("In the console"), ("areas",))),
-        create=N_("Create role"), deletes=True, topics="roles",
+        create=N_("Create role"), deletes=True, facts=("may_log_in", "builtin"), topics="roles",
     ),
     Area(
         "sessions", N_("Sessions"), N_("session"), "monitor-check", "sessions",
@@ -212,7 +213,7 @@ _AREAS = (
         (Column("user", N_("User"), "name", sorts=False), Column("kind", N_("Kind"), sorts=False), Column("client_address", N_("From"), "mono", sorts=False),
          Column("created_at", N_("Since"), "time"), Column("seen_at", N_("Last seen"), "time", sorts=False),
          Column("expires_at", N_("Ends at the latest"), "time", sorts=False)),
-        sort="-created_at", topics="sessions",
+        sort="-created_at", facts=("client_address", "seen_at"), topics="sessions",
     ),
     Area(
         "gateways", N_("Gateways"), N_("gateway"), "network", "gateways",
@@ -221,38 +222,37 @@ _AREAS = (
          Column("load.sessions", N_("Sessions"), "number", sorts=False), Column("version", N_("Version"), sorts=False),
          Column("heartbeat_at", N_("Last seen"), "time", sorts=False)),
         (Section(N_("Gateway"), ("name", "group_name", "draining")),),
-        deletes=True, topics="gateways",
+        deletes=True, facts=("load.sessions", "heartbeat_at"), topics="gateways",
     ),
     Area(
         "brokers", N_("Brokers"), N_("broker"), "server", "brokers",
         N_("The brokers of this deployment. All are equal; any of them takes any job."),
         (_name(N_("Host"), "hostname"), Column("state", N_("State"), "state", "heartbeat", sorts=False), Column("version", N_("Version"), sorts=False),
          Column("started_at", N_("Started"), "time", sorts=False), Column("heartbeat_at", N_("Last seen"), "time", sorts=False)),
-        sort="hostname", topics="brokers",
+        sort="hostname", facts=("version", "heartbeat_at"), topics="brokers",
     ),
     Area(
         "jobs", N_("Jobs"), N_("job"), "list-checks", "jobs",
         N_("What Portico does in the background. A job that fails is tried again, later each time."),
-        (Column("kind", N_("Job"), "name", sorts=False), Column("state", N_("State"), "state", "job", sorts=False), Column("error", N_("Why"), "reason", sorts=False),
-         Column("attempts", N_("Tries"), "number", sorts=False), Column("run_at", N_("Due"), "time", sorts=False),
-         Column("created_at", N_("Created"), "time")),
+        (Column("title", N_("Job"), "name", sorts=False), Column("target", N_("On"), sorts=False), Column("state", N_("State"), "state", "job", sorts=False),
+         Column("error", N_("Why"), "reason", sorts=False), Column("tries", N_("Tries"), "number", sorts=False),
+         Column("next_at", N_("Next try"), "time", sorts=False), Column("created_at", N_("Created"), "time")),
         filters=(("state:queued", N_("Waiting")), ("state:running", N_("Running")), ("state:failed", N_("Failed")), ("state:done", N_("Done"))),
-        sort="-created_at", topics="jobs",
+        sort="-created_at", facts=("target", "next_at"), topics="jobs",
     ),
     Area(
         "events", N_("Events"), N_("event"), "activity", "events",
         N_("Everything that happened, who did it and why. Nothing here can be changed."),
-        (Column("at", N_("Time"), "time", sorts=False), Column("level", N_("Level"), "state", "level", sorts=False),
-         Column("code", N_("Event"), "name", sorts=False), Column("actor", N_("By"), sorts=False), Column("params", N_("Details"), "params", sorts=False)),
+        (Column("sentence", N_("Event"), "sentence", sorts=False), Column("at", N_("Time"), "time", sorts=False)),
         filters=(("level:warning", N_("Warnings")), ("level:error", N_("Errors")), ("code:login", N_("Log-ins"))),
-        sort="-id", topics="desktops pools users sessions jobs centers",
+        sort="-id", facts=("at",), topics="desktops pools users sessions jobs centers assignments policies plans roles gateways settings",
     ),
     Area(
         "settings", N_("Settings"), N_("setting"), "settings", "settings",
         N_("What holds for the whole deployment. Each setting has a default that is good for most."),
         (Column("title", N_("Setting"), "name", sorts=False), Column("value", N_("Value"), sorts=False), Column("updated_at", N_("Changed"), "time", sorts=False)),
         (Section(N_("Setting"), ("value",)),),
-        topics="settings",
+        facts=("value",), topics="settings",
     ),
 )  # fmt: skip
 AREAS: Mapping[str, Area] = {area.noun: area for area in _AREAS}

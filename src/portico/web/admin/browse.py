@@ -20,11 +20,11 @@ from portico.services import configure, power, release
 from portico.services.broker import Broker
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
-from portico.web.admin import cells
+from portico.web.admin import cells, events
 from portico.web.admin.areas import Area
 from portico.web.admin.frame import area_of, console
 from portico.web.guard import PageRoute, administrator, posted, see
-from portico.web.rendering import N_, Page, broker_of
+from portico.web.rendering import N_, Page, broker_of, speak
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
@@ -60,6 +60,7 @@ def browse(
     """Show a page of a list."""
     area = area_of(me, noun)
     broker, wrong = broker_of(request), ""
+    speak(request, me)
     query = Query(search=q[:200], sort=sort or area.sort, cursor=cursor or None, limit=ROWS)
     try:
         found = configure.list_items(broker, me.actor, noun, query)
@@ -71,7 +72,7 @@ def browse(
         LIST,
         me,
         area=area,
-        rows=cells.with_names(broker, me.actor, area, found.items),
+        rows=_rows(broker, me.actor, area, found.items),
         found=found,
         cell=cells.cell,
         title_of=cells.title_of,
@@ -123,6 +124,12 @@ def link(request: Request, **more: str) -> str:
     """Return the address of this list with some of its query changed; empty values are left out."""
     kept = {key: request.query_params.get(key, "") for key in ("q", "sort")} | more
     return f"{request.url.path}?{urlencode({key: value for key, value in kept.items() if value})}"
+
+
+def _rows(broker: Broker, actor: Actor, area: Area, items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if area.noun == "events":
+        return events.told(broker, actor, items)
+    return cells.with_names(broker, actor, area, items)
 
 
 def _do(broker: Broker, actor: Actor, id: str, action: str) -> PorticoError | None:

@@ -3,13 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from portico.domain import access
 from portico.domain.access import Actor
-from portico.services import configure
+from portico.domain.jobs import KINDS
+from portico.services import configure, naming
 from portico.services.broker import Broker
 from portico.services.configure import Query
+from portico.services.naming import Named
+from portico.services.overview import is_alive
 from portico.web.admin.areas import AREAS, Area
 from portico.web.forms import Option, get
+from portico.web.rendering import as_time, translate
+from portico.web.words import job_word
 
 ALL = 500
 # The column of a list → the reference behind it and the noun that names it.
@@ -19,7 +26,6 @@ REFERENCES = {
     "sessions": {"user": ("user_id", "users")},
     "policies": {"pool_names": ("assignments", "pools")},
 }
-ALIVE_SECONDS = 30
 
 
 def options_of(broker: Broker, actor: Actor, noun: str) -> tuple[Option, ...]:
@@ -44,8 +50,34 @@ def with_names(broker: Broker, actor: Actor, area: Area, items: Sequence[Mapping
             row["user"] = ", ".join(person["name"] for person in item.get("users") or ())
             row["pools"] = ", ".join(pool["name"] for pool in item.get("pools") or ())
             row["center"] = item.get("center_name", "")
+        if area.noun in ("gateways", "brokers"):
+            row["alive"] = is_alive(as_time(item.get("heartbeat_at")), broker.now())
         rows.append(row)
-    return rows
+    return with_targets(broker, actor, rows) if area.noun == "jobs" else rows
+
+
+def with_targets(broker: Broker, actor: Actor, jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return jobs with their name in words, what they work on as a link, their tries and when the next one is due."""
+    subjects = naming.subject_of_job(broker, actor, [job["id"] for job in jobs])
+    wanted: dict[str, set[str]] = {}
+    for noun, id in subjects.values():
+        wanted.setdefault(noun, set()).add(id)
+    names = naming.names(broker, actor, wanted)
+    for job in jobs:
+        key = subjects.get(job["id"])
+        kind = KINDS.get(job["kind"])
+        job["title"] = translate(job_word(job["kind"]))
+        job["target"] = linked(actor, *key, names[key]) if key in names and key else ""
+        job["tries"] = f"{job['attempts']}/{kind.max_attempts}" if kind else str(job["attempts"])
+        job["next_at"] = job["run_at"] if job["state"] == "queued" else None
+    return list(jobs)
+
+
+def linked(actor: Actor, noun: str, id: str, named: Named) -> Markup:
+    """Return a name as a link to its object, or plain when it is gone or out of the role's reach."""
+    if not named.is_there or not access.may(actor, AREAS[noun].access):
+        return Markup('<b class="named">{}</b>').format(named.name)
+    return Markup('<a href="/admin/{}/{}">{}</a>').format(noun, id, named.name)
 
 
 def cell(item: Mapping[str, Any], name: str) -> Any:

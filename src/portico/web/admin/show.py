@@ -12,12 +12,12 @@ from portico.errors import PorticoError
 from portico.services import centers, configure, overview
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
-from portico.web.admin import cells, charts
+from portico.web.admin import cells, charts, events
 from portico.web.admin.areas import Area
 from portico.web.admin.edit import form_context
 from portico.web.admin.frame import area_of, console
 from portico.web.guard import PageRoute, administrator
-from portico.web.rendering import Page, broker_of
+from portico.web.rendering import Page, broker_of, speak
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
@@ -38,6 +38,7 @@ def show(
     """Show one object."""
     area = area_of(me, noun)
     broker = broker_of(request)
+    speak(request, me)
     item = configure.get_item(broker, me.actor, noun, item_id)
     named = cells.with_names(broker, me.actor, area, [item])[0]
     tabs = _tabs(me, area)
@@ -46,7 +47,7 @@ def show(
         "item": named,
         "tab": tab,
         "tabs": tabs,
-        "name": cells.title_of(noun, item),
+        "name": named.get("title") or cells.title_of(noun, item),
         "cell": cells.cell,
     }
     if tab == "settings":
@@ -54,9 +55,8 @@ def show(
         if noun == "pools":
             context["counts"] = overview.pool_counts(broker, me.actor, item_id)
     elif tab == "history":
-        context["events"] = configure.list_items(
-            broker, me.actor, "events", Query(filters={area.history: item_id}, sort="-id", limit=HISTORY_ROWS)
-        ).items
+        query = Query(filters={area.history: item_id}, sort="-id", limit=HISTORY_ROWS)
+        context["events"] = events.told(broker, me.actor, configure.list_items(broker, me.actor, "events", query).items)
     else:
         context["facts"] = [(key, value) for key, value in named.items() if key not in OWN_WAY]
         context |= _more(request, me, area, item)
@@ -78,6 +78,8 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
     if area.noun == "pools":
         history = overview.pool_history(broker, me.actor, item["id"], CHART_HOURS)
         return {"counts": overview.pool_counts(broker, me.actor, item["id"]), "chart": charts.demand(history)}
+    if area.noun == "events":
+        return {"event": events.told(broker, me.actor, [item])[0]}
     if area.noun == "centers" and request.query_params.get("check"):
         try:
             return {"findings": centers.check(broker, me.actor, item["id"]), "check_failed": ""}

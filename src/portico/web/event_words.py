@@ -1,0 +1,124 @@
+"""What each event says: message ids for gettext, filled with links to what they speak of.
+
+Placeholders: `actor` who did it, `user`, `desktop`, `pool`, `center`, `name` (the object that was written) and the event's own params.
+A key `CODE:WORD` is the sentence of an event whose `action` is that word.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from portico.web.words import N_
+
+WRITTEN: Mapping[str, str] = {
+    "center.created": N_("%(actor)s connected the center %(name)s."),
+    "center.changed": N_("%(actor)s changed the center %(name)s."),
+    "center.deleted": N_("%(actor)s deleted the center %(name)s."),
+    "center.restored": N_("%(actor)s restored the center %(name)s."),
+    "pool.created": N_("%(actor)s created the pool %(name)s."),
+    "pool.changed": N_("%(actor)s changed the pool %(name)s."),
+    "pool.deleted": N_("%(actor)s deleted the pool %(name)s."),
+    "pool.restored": N_("%(actor)s restored the pool %(name)s."),
+    "policy.created": N_("%(actor)s created the policy %(name)s."),
+    "policy.changed": N_("%(actor)s changed the policy %(name)s."),
+    "policy.deleted": N_("%(actor)s deleted the policy %(name)s."),
+    "policy.restored": N_("%(actor)s restored the policy %(name)s."),
+    "protocol-plan.created": N_("%(actor)s created the protocol plan %(name)s."),
+    "protocol-plan.changed": N_("%(actor)s changed the protocol plan %(name)s."),
+    "protocol-plan.deleted": N_("%(actor)s deleted the protocol plan %(name)s."),
+    "protocol-plan.restored": N_("%(actor)s restored the protocol plan %(name)s."),
+    "power-plan.created": N_("%(actor)s created the power plan %(name)s."),
+    "power-plan.changed": N_("%(actor)s changed the power plan %(name)s."),
+    "power-plan.deleted": N_("%(actor)s deleted the power plan %(name)s."),
+    "power-plan.restored": N_("%(actor)s restored the power plan %(name)s."),
+    "release-plan.created": N_("%(actor)s created the release plan %(name)s."),
+    "release-plan.changed": N_("%(actor)s changed the release plan %(name)s."),
+    "release-plan.deleted": N_("%(actor)s deleted the release plan %(name)s."),
+    "release-plan.restored": N_("%(actor)s restored the release plan %(name)s."),
+    "role.created": N_("%(actor)s created the role %(name)s."),
+    "role.changed": N_("%(actor)s changed the role %(name)s."),
+    "role.deleted": N_("%(actor)s deleted the role %(name)s."),
+    "role.restored": N_("%(actor)s restored the role %(name)s."),
+    "user.created": N_("%(actor)s added the user %(name)s."),
+    "user.changed": N_("%(actor)s changed the user %(name)s."),
+    "user.deleted": N_("%(actor)s deleted the user %(name)s."),
+    "user.restored": N_("%(actor)s restored the user %(name)s."),
+    "tenant.created": N_("%(actor)s created the tenant %(name)s."),
+    "tenant.changed": N_("%(actor)s changed the tenant %(name)s."),
+    "tenant.deleted": N_("%(actor)s deleted the tenant %(name)s."),
+    "desktop.changed": N_("%(actor)s changed the desktop %(name)s."),
+    "gateway.changed": N_("%(actor)s changed the gateway %(name)s."),
+    "gateway.deleted": N_("%(actor)s removed the gateway %(name)s."),
+    "token.created": N_("%(actor)s made the API token %(name)s."),
+    "token.deleted": N_("%(actor)s revoked the API token %(name)s."),
+    "setting.changed": N_("%(actor)s changed the setting %(name)s."),
+}
+
+PEOPLE: Mapping[str, str] = {
+    "login.ok": N_("%(actor)s logged in from %(address)s."),
+    "login.refused": N_("A log-in as %(actor)s from %(address)s was refused."),
+    "session.ended": N_("%(actor)s ended the portal session of %(user)s."),
+    "user.password_changed": N_("%(actor)s chose a new password."),
+    "user.unlocked": N_("%(actor)s let %(user)s log in again."),
+    "user.sessions_ended": N_("%(actor)s logged %(user)s out everywhere."),
+}
+
+DESKTOPS: Mapping[str, str] = {
+    "desktop.assigned": N_("%(user)s was given %(desktop)s (%(pool)s)."),
+    "assignment.assigned": N_("%(user)s was given %(desktop)s."),
+    "assignment.connected": N_("%(user)s is at work on %(desktop)s."),
+    "assignment.disconnected": N_("%(user)s left %(desktop)s without logging out."),
+    "assignment.logged_out": N_("%(user)s logged out of %(desktop)s."),
+    "assignment.releasing": N_("%(desktop)s is being taken back from %(user)s."),
+    "assignment.released": N_("%(desktop)s was taken back from %(user)s."),
+    "desktop.found": N_("%(desktop)s was found in %(center)s."),
+    "desktop.adopted": N_("The machine of %(desktop)s was found again in %(center)s."),
+    "desktop.ready": N_("%(desktop)s is ready after %(seconds)s s."),
+    "desktop.build_failed": N_("%(desktop)s could not be made."),
+    "desktop.quarantined": N_("%(desktop)s is held back: nobody can say whether its last user has left."),
+    "desktop.healed": N_("%(desktop)s started anew and may be offered again."),
+    "desktop.deleted": N_("%(desktop)s was deleted."),
+    "desktop.deleted_outside": N_("%(desktop)s was deleted in the cloud, not by Portico."),
+    "desktop.delete_ordered": N_("%(actor)s asked to delete %(desktop)s."),
+    "desktop.made_available": N_("%(actor)s set %(desktop)s available."),
+    "desktop.made_unavailable": N_("%(actor)s set %(desktop)s unavailable."),
+    "desktop.power_ordered": N_("%(actor)s asked for “%(action)s” of %(desktop)s."),
+    "desktop.power_ordered:start": N_("%(actor)s asked to start %(desktop)s."),
+    "desktop.power_ordered:shutdown": N_("%(actor)s asked to shut %(desktop)s down."),
+    "desktop.power_ordered:stop": N_("%(actor)s asked to cut the power of %(desktop)s."),
+    "desktop.power_ordered:reboot": N_("%(actor)s asked to reboot %(desktop)s."),
+    "desktop.power_ordered:reset": N_("%(actor)s asked to reset %(desktop)s."),
+    "desktop.power_ordered:suspend": N_("%(actor)s asked to suspend %(desktop)s."),
+    "desktop.power_ordered:resume": N_("%(actor)s asked to resume %(desktop)s."),
+    "desktop.power_ordered:rebuild": N_("%(actor)s asked to rebuild %(desktop)s from its image."),
+    "desktop.power_refused": N_("%(center)s refused “%(action)s” for %(desktop)s: %(detail)s"),
+    "agent.enrolled": N_("The agent of %(desktop)s was admitted."),
+}
+
+FLEET: Mapping[str, str] = {
+    "pool.building": N_("%(names)s is being made for %(pool)s."),
+    "pool.quota": N_("Building for %(pool)s pauses, the quota of %(center)s is used up: %(detail)s"),
+    "pool.stopped_by_errors": N_("Building for %(pool)s has stopped after %(failures)s failures in a row."),
+    "pool.waits_after_error": N_("Building for %(pool)s waits after a failure."),
+    "pool.refill_asked": N_("%(actor)s asked to build for %(pool)s now."),
+    "center.online": N_("The center %(center)s answers."),
+    "center.offline": N_("The center %(center)s does not answer. %(detail)s"),
+    "machine.unknown": N_("%(machine)s in %(center)s carries our tag, and no desktop knows it."),
+    "gateway.enrolled": N_("The gateway %(gateway)s was admitted."),
+    "job.failed": N_("A job was given up: %(job)s. %(error)s"),
+    "job.cancelled": N_("%(actor)s cancelled a job: %(job)s."),
+    "job.retried": N_("%(actor)s had a job run again: %(job)s."),
+    "deployment.founded": N_("Portico was set up on %(host)s."),
+}
+
+EVENTS: Mapping[str, str] = {**WRITTEN, **PEOPLE, **DESKTOPS, **FLEET}
+# What everybody calls the broker when it acts by itself.
+BROKER = N_("Portico")
+OWN = {"session.ended": N_("%(user)s logged out of the portal.")}
+UNKNOWN = N_("%(code)s: %(params)s")
+
+
+def message_of(code: str, actor: str, user: str, params: Mapping[str, Any]) -> str:
+    """Return the message id of an event; one of a newer broker shows its code and params."""
+    if actor == user and code in OWN:
+        return OWN[code]
+    return EVENTS.get(f"{code}:{params.get('action', '')}") or EVENTS.get(code, UNKNOWN)
