@@ -33,12 +33,17 @@ class Center:
     make: Callable[..., Any]
     state: Path
 
+    @property
+    def deployment(self) -> str:
+        """Another one for each test, for accounts and processes of a machine are named by it and tests run side by side."""
+        return f"deployment-{self.state.name}"
+
     def cloud(self, **settings: Any) -> Any:
-        return self.make(CloudContext("deployment", f"center-{self.state.name}", self.state), **settings)
+        return self.make(CloudContext(self.deployment, f"center-{self.state.name}", self.state), **settings)
 
     def spec(self, desktop_id: str = "desktop-1", **values: Any) -> MachineSpec:
         tags = {"pool": "engineering"}
-        return MachineSpec(desktop_id, "deployment", f"name-of-{desktop_id}", IMAGE[self.kind], tags=tags, **values)
+        return MachineSpec(desktop_id, self.deployment, f"name-of-{desktop_id}", IMAGE[self.kind], tags=tags, **values)
 
 
 def make_fake(context: CloudContext, quota: int = 1000, **settings: Any) -> Fake:
@@ -139,7 +144,7 @@ def test_creating_twice_makes_one_machine_that_carries_our_tags(provisioning: Ce
     cloud = provisioning.cloud()
     machine = wait_for(cloud, external_id, usable)
     assert len(cloud.scan().machines) == 1
-    assert (machine.desktop_id, machine.deployment_id, machine.name) == ("desktop-1", "deployment", spec.name)
+    assert (machine.desktop_id, machine.deployment_id, machine.name) == ("desktop-1", provisioning.deployment, spec.name)
     assert machine.tags == {"pool": "engineering"}
     assert machine.image_id == spec.image_id
     assert machine.address
@@ -200,7 +205,7 @@ def test_the_quota_is_a_no_of_its_own_kind(provisioning: Center) -> None:
 @pytest.mark.capability("S009")
 def test_a_foreign_image_is_refused(provisioning: Center) -> None:
     """What can never work is refused, not failed."""
-    spec = MachineSpec("desktop-1", "deployment", "name", "no-such-image")
+    spec = MachineSpec("desktop-1", provisioning.deployment, "name", "no-such-image")
     with pytest.raises(CloudRefused):
         provisioning.cloud().create(spec)
 
