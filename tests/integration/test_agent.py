@@ -182,10 +182,12 @@ class Place:
         for name in ("user_ca", "user"):
             subprocess.run([*keys, directory / name], check=True)
         self.broker = BrokerDouble(directory, (directory / "user_ca.pub").read_text())
-        self.cloud = Local(LocalSettings(), CloudContext("deployment", f"center-{directory.name}", directory))
+        # Accounts and processes are named by the deployment; tests run side by side.
+        self.deployment = f"deployment-{directory.name}"
+        self.cloud = Local(LocalSettings(), CloudContext(self.deployment, f"center-{directory.name}", directory))
 
     def desktop(self, image: str, **user_data: Any) -> Machine:
-        spec = MachineSpec("desktop", "deployment", "test desktop", image, user_data=self.broker.user_data(**user_data))
+        spec = MachineSpec("desktop", self.deployment, "test desktop", image, user_data=self.broker.user_data(**user_data))
         external_id = self.cloud.create(spec)
         self.broker.wait(lambda: self.broker.reports)
         return next(machine for machine in self.cloud.scan().machines if machine.external_id == external_id)
