@@ -16,9 +16,7 @@ def sizes(url: str) -> dict[str, int]:
     db = Database(url)
     with db.read() as conn:
         if db.is_sqlite:
-            query = (
-                "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY 1"
-            )
+            query = "SELECT m.tbl_name, sum(s.pgsize) FROM dbstat s JOIN sqlite_master m ON m.name = s.name GROUP BY 1"
             found = {name: int(size) for name, size in conn.execute(text(query))}
         else:
             conn.execute(text("VACUUM FULL"))  # What updates left behind is not what a row takes.

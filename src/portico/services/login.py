@@ -47,7 +47,7 @@ def login(broker: Broker, name: str, password: str, client: Client, *, kind: str
         wait = timedelta(seconds=users.ADDRESS_WINDOW_SECONDS) - (now - crowd.window_at)
         if wait > timedelta():
             return Refused(
-                Reason("login.too_many_tries", {"seconds": int(wait.total_seconds()) + 1}),
+                Reason("login.rate_limited", {"seconds": int(wait.total_seconds()) + 1}),
                 int(wait.total_seconds()) + 1,
             )
     lockout = _lockout(row, counters.get(users.name_key(login_name)))

@@ -10,7 +10,9 @@ from portico.store.tables import api_tokens, sessions, users
 _USER = [column.label(f"u_{column.name}") for column in users.c]
 # Built once, since every request runs them.
 _ADD = insert(sessions)
-_FIND = select(sessions, *_USER).join(users, users.c.id == sessions.c.user_id).where(sessions.c.id == bindparam("session"))
+_FIND = (
+    select(sessions, *_USER).join(users, users.c.id == sessions.c.user_id).where(sessions.c.id == bindparam("session"))
+)
 
 
 def add(conn: Connection, **values: Any) -> None:
