@@ -1,9 +1,8 @@
 """How many bytes a desktop, a user and a log-in take in a filled database, indexes included."""
 
+from sqlalchemy import text
 from tests.bench.fleet import DESKTOPS, USERS
 from tests.bench.machine import table
-
-from sqlalchemy import text
 
 from portico.store.engine import Database
 
