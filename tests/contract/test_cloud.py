@@ -144,7 +144,11 @@ def test_creating_twice_makes_one_machine_that_carries_our_tags(provisioning: Ce
     cloud = provisioning.cloud()
     machine = wait_for(cloud, external_id, usable)
     assert len(cloud.scan().machines) == 1
-    assert (machine.desktop_id, machine.deployment_id, machine.name) == ("desktop-1", provisioning.deployment, spec.name)
+    assert (machine.desktop_id, machine.deployment_id, machine.name) == (
+        "desktop-1",
+        provisioning.deployment,
+        spec.name,
+    )
     assert machine.tags == {"pool": "engineering"}
     assert machine.image_id == spec.image_id
     assert machine.address

@@ -187,7 +187,9 @@ class Place:
         self.cloud = Local(LocalSettings(), CloudContext(self.deployment, f"center-{directory.name}", directory))
 
     def desktop(self, image: str, **user_data: Any) -> Machine:
-        spec = MachineSpec("desktop", self.deployment, "test desktop", image, user_data=self.broker.user_data(**user_data))
+        spec = MachineSpec(
+            "desktop", self.deployment, "test desktop", image, user_data=self.broker.user_data(**user_data)
+        )
         external_id = self.cloud.create(spec)
         self.broker.wait(lambda: self.broker.reports)
         return next(machine for machine in self.cloud.scan().machines if machine.external_id == external_id)

@@ -18,62 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import portico
+from portico.clouds import local_texts
 from portico.clouds.local_account import Ids
 from portico.clouds.local_desktop import AGENT_PORT, SSH_PORT, VNC_PORT, Desktop, Place
 from portico.clouds.local_processes import CENTER_MARKER, MARKER
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games:/usr/sbin:/sbin"
 _TOOL_SECONDS = 30
-_BACKGROUND, _INK, _PAPER = "#2f4858", "#e8eaed", "#1d2730"
-
-_SSHD = """\
-ListenAddress {address}
-Port {port}
-HostKey {etc}/ssh_host_ed25519_key
-PidFile none
-UsePAM no
-AuthenticationMethods publickey
-AuthorizedKeysFile none
-TrustedUserCAKeys {run}/ssh_user_ca.pub
-AllowUsers {user}
-PasswordAuthentication no
-KbdInteractiveAuthentication no
-HostbasedAuthentication no
-DisableForwarding yes
-PermitUserEnvironment no
-PermitUserRC no
-PrintMotd no
-PrintLastLog no
-UseDNS no
-ClientAliveInterval 30
-ClientAliveCountMax 4
-SetEnv {environment}
-ForceCommand exec tmux -S {run}/tmux.sock -f {etc}/tmux.conf new-session -A -s portico
-"""
-
-_TMUX = """\
-set -g status off
-set -g default-terminal "screen-256color"
-set -g history-limit 20000
-set -g escape-time 10
-set -g destroy-unattached off
-set -g lock-after-time 0
-set -g default-shell /bin/bash
-"""
-
-_SESSION = """\
-#!/bin/sh
-# The graphical session. Its process is the session's leader: when it ends, the session has ended.
-umask 077
-echo $$ > {run}/session.pid.new && mv {run}/session.pid.new {run}/session.pid
-cd {home} || exit 1
-xsetroot -solid '{background}' -cursor_name left_ptr
-exec openbox --sm-disable --startup "/bin/sh {etc}/terminal"
-"""
-
-_TERMINAL = """\
-exec xterm -maximized -fa Monospace -fs 13 -bg '{paper}' -fg '{ink}' -b 8 +sb -T Terminal
-"""
+_OPENBOX = Path("/etc/xdg/openbox/rc.xml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,15 +140,25 @@ def _write_files(desktop: Desktop, place: Place, user: str, ids: Ids | None) -> 
     etc, run = place.etc, place.run
     marks = " ".join(f"{name}={shlex.quote(value)}" for name, value in (
         ("LANG", "C.UTF-8"), (MARKER, desktop.external_id), (CENTER_MARKER, desktop.center_id)))  # fmt: skip
-    _write(etc / "sshd_config", _SSHD.format(
+    _write(etc / "sshd_config", local_texts.SSHD.format(
         address=desktop.address, port=SSH_PORT, etc=etc, run=run, user=user, environment=marks))  # fmt: skip
-    _write(etc / "tmux.conf", _TMUX)
+    _write(etc / "tmux.conf", local_texts.TMUX)
     quoted = {"run": shlex.quote(str(run)), "etc": shlex.quote(str(etc)), "home": shlex.quote(str(place.home))}
-    _write(etc / "session", _SESSION.format(background=_BACKGROUND, **quoted))
-    _write(etc / "terminal", _TERMINAL.format(paper=_PAPER, ink=_INK))
+    _write(etc / "session", local_texts.SESSION.format(**quoted))
+    _write(etc / "openbox.xml", _window_manager())
+    _write(etc / "terminal", local_texts.TERMINAL)
     _secret(etc / "Xauthority", _x_authority(desktop.display), ids)
     if desktop.user_data:
         _secret(etc / "agent.json", json.dumps(_agent_settings(desktop, place, user), indent=1).encode(), ids)
+
+
+def _window_manager() -> str:
+    try:
+        own = _OPENBOX.read_text("utf-8")  # its menus and keys are those that people know
+    except (OSError, UnicodeError):
+        own = local_texts.OPENBOX
+    before, end, after = own.rpartition("</applications>")
+    return f"{before}{local_texts.APPLICATION if end else ''}{end}{after}"
 
 
 def _agent_settings(desktop: Desktop, place: Place, user: str) -> dict[str, object]:

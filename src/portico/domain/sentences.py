@@ -96,6 +96,10 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
         N_("Open another one from the portal."),
     ),
     "desktop.deleting": (N_("The desktop is being deleted."), N_("Open another one from the portal.")),
+    "desktop.quarantined_named": (
+        N_("%(desktop)s is held back until it is sure that its last user has left."),
+        N_("Restart or rebuild it, or set it free by hand."),
+    ),
     "desktop.quarantined": (
         N_("The desktop is held back until it is sure that its last user has left."),
         N_("Restart or rebuild it, or set it free by hand."),
@@ -118,10 +122,16 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
     "desktop.no_address": (N_("The desktop has no network address."), HELP_DESK),
     "desktop.no_protocol": (N_("The desktop offers no display protocol."), HELP_DESK),
     "build.error": (N_("The cloud could not make the desktop: %(detail)s"), ADMINISTRATOR),
+    "build.refused": (N_("The cloud refused to make the desktop: %(detail)s"), ADMINISTRATOR),
+    "build.again": (N_("The desktop was surely never made, so it is asked for again."), ""),
     "build.deadline": (N_("The cloud did not finish the desktop in time."), N_("Look at the machine in the cloud.")),
     "build.never_answered": (
         N_("The desktop was made, but its agent never answered."),
         N_("Check that the image has the agent and can reach the broker."),
+    ),
+    "center.offline": (
+        N_("The center %(center)s does not answer: %(detail)s"),
+        N_("Look at the center; its desktops are not changed until it answers again."),
     ),
     "machine.no_row": (
         N_("The machine %(machine)s carries our tag, and no desktop knows it."),
@@ -152,7 +162,18 @@ SESSIONS: Mapping[str, tuple[str, str]] = {
         N_("You may only watch, and %(protocol)s cannot hold to that on this client."),
         N_("Open it in the browser."),
     ),
+    "gateway.none_alive": (
+        N_("No gateway answers, so no session can be opened."),
+        N_("Start one, or look at the log of the one that should run."),
+    ),
     "gateway.none": (N_("No gateway is running that could carry your session."), HELP_DESK),
+    "assignment.by_policy": (N_("The policy %(policy)s gives it (%(order)s)."), ""),
+    "release.asked": (N_("It was given back."), ""),
+    "release.logged_out": (N_("You logged out."), ""),
+    "release.log_out_without_agent": (
+        N_("You logged out, and no agent could say whether your programs were closed."),
+        "",
+    ),
     "release.by_user": (N_("You gave it back."), ""),
     "release.by_administrator": (N_("An administrator took it back."), ""),
     "release.never_connected": (N_("It was never opened within %(minutes)s min."), ""),

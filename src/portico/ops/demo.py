@@ -138,7 +138,8 @@ def main(argv: Sequence[str]) -> int:
     options = _arguments(argv)
     state = (options.state or Path(tempfile.gettempdir()) / "portico-demo").absolute()
     console = Console()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # Ctrl-C too: a shell that starts us in the background has it ignored, and then nothing would ever clean up.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     with demo_state.taken(state):
         demo_state.prepare(state, options.keep)

@@ -17,11 +17,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from portico.errors import Invalid
 
 BUSY_MILLISECONDS = 10_000
-REST_SECONDS = (
-    1.0  # after so long unused a connection is asked whether it still lives; asking always costs a tenth of a log-in
-)
-
-
+# After so long unused a connection is asked whether it still lives; asking always costs a tenth of a log-in.
+REST_SECONDS = 1.0
 _CLOCKS = {"postgresql": "SELECT clock_timestamp()", "mssql": "SELECT SYSUTCDATETIME()"}
 
 

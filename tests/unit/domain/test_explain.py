@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import portico.domain
+import portico
 from portico.domain.explain import MAX_DEPTH, as_json, chain, from_json, remedy, sentence
 from portico.domain.model import Reason
 from portico.domain.sentences import COUNTED, SENTENCES
@@ -15,7 +15,7 @@ from portico.domain.sentences import COUNTED, SENTENCES
 pytestmark = pytest.mark.capability("S029")
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-SOURCES = sorted(Path(portico.domain.__path__[0]).glob("*.py"))
+SOURCES = sorted(path for layer in ("domain", "services") for path in Path(portico.__path__[0], layer).glob("*.py"))
 
 
 def reasons_in(path: Path) -> Iterator[tuple[str, set[str] | None]]:
