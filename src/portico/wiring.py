@@ -155,8 +155,11 @@ def db_command(config: Config, verb: str) -> int:
     """Do `portico db upgrade` or `portico db check`; returns the exit status."""
     logs.configure(config.log_format, config.log_level)
     db = Database(config.database_url)
-    if verb == "upgrade":
-        migrate.upgrade(db)
-    missing = migrate.pending(db)
+    try:
+        if verb == "upgrade":
+            migrate.upgrade(db)
+        missing = migrate.pending(db)
+    finally:
+        db.dispose()
     print("The schema is current." if not missing else f"Migrations to apply: {', '.join(missing)}")  # noqa: T201
     return 1 if missing else 0

@@ -9,6 +9,7 @@ from portico.domain.jobs import (
     CenterScan,
     DesktopPower,
     Nothing,
+    OfAssignment,
     OfDesktop,
     OfPool,
     Payload,
@@ -25,6 +26,7 @@ SAMPLES: dict[type[Payload], Payload] = {
     CenterScan: CenterScan("c1"),
     OfPool: OfPool("p1"),
     OfDesktop: OfDesktop("d1"),
+    OfAssignment: OfAssignment("a1"),
     DesktopPower: DesktopPower("d1", "start"),
     AssignmentTimer: AssignmentTimer("a1", 3, "release", "release.after_log_out"),
 }
@@ -69,4 +71,6 @@ def test_two_timers_of_one_assignment_wait_side_by_side() -> None:
 
 def test_cadences_are_those_of_the_design() -> None:
     cadences = {kind.name: kind.every_seconds for kind in KINDS.values() if kind.every_seconds}
-    assert cadences == {"center_scan": 60, "pool_stats": 20, "pool_history_stats": 300, "leaks": 3600, "purge": 86400}
+    assert cadences == {
+        "center_scan": 60, "pool_stats": 20, "pool_history_stats": 300, "agents_lost": 60, "purge": 86400
+    }  # fmt: skip
