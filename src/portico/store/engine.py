@@ -70,11 +70,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 
 
 def count_statements(engine: Engine) -> "Counter":
-    """Count the cursor executions of an engine, for tests and benchmarks; BEGIN and COMMIT are not counted."""
+    """Count the cursor executions of an engine, for tests and benchmarks; BEGIN, COMMIT and savepoints are not counted."""
     counter = Counter()
 
     def seen(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
-        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")):
+        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")):
             counter.statements.append(statement)
 
     event.listen(engine, "before_cursor_execute", seen)
