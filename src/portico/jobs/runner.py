@@ -15,7 +15,7 @@ from portico.jobs.table import HANDLERS
 from portico.services import housekeeping
 from portico.services.broker import Broker
 from portico.services.claims import Claim
-from portico.services.queueing import enqueue
+from portico.services.queueing import When, enqueue
 from portico.store import events, jobs
 
 POLL_SECONDS = 0.25
@@ -184,7 +184,7 @@ class Runner:
     def _next(self, conn: Any, row: Any, seconds: float) -> None:
         payload = cadence.next_payload(row.kind, from_json(row.kind, row.payload))
         run_at = self._broker.now() + timedelta(seconds=seconds)
-        enqueue(self._broker, conn, row.kind, payload, tenant_id=row.tenant_id, run_at=run_at)
+        enqueue(self._broker, conn, row.kind, payload, tenant_id=row.tenant_id, when=When(run_at))
 
     def _retry(self, row: Any, claim: Claim, error: str, retry_after: float | None) -> None:
         kind, now = KINDS[row.kind], self._broker.now()

@@ -13,7 +13,7 @@ from portico.domain.model import Assignment, AssignmentState, Desktop, PowerPlan
 from portico.domain.states import Event
 from portico.errors import Conflict
 from portico.services.broker import Broker
-from portico.services.queueing import enqueue
+from portico.services.queueing import When, enqueue
 from portico.store import assignments, desktops, events
 from portico.store.scope import System
 
@@ -119,7 +119,7 @@ def arm(broker: Broker, conn: Connection, assignment: Assignment, timers: tuple[
         )  # fmt: skip
         enqueue(
             broker, conn, "assignment_timer", payload, tenant_id=assignment.tenant_id,
-            run_at=now + timedelta(seconds=timer.after_seconds), reason=timer.reason,
+            when=When(now + timedelta(seconds=timer.after_seconds), timer.reason),
         )  # fmt: skip
 
 

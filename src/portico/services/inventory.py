@@ -15,7 +15,7 @@ from portico.ports.cloud import Scan
 from portico.services import endings, membership, provision
 from portico.services.broker import Broker
 from portico.services.clouds import open_cloud
-from portico.services.queueing import enqueue
+from portico.services.queueing import When, enqueue
 from portico.store import agents, centers, desktops, events
 from portico.store.centers import Center
 from portico.store.records import desktop as record
@@ -186,7 +186,7 @@ def _retry(broker: Broker, center: Center, desktop_id: str) -> None:
             conn, desktop_id, [Stage.CREATING], Stage.INTENT, now, deadline_at=deadline, missing_passes=0
         )
         job, reason = OfDesktop(desktop_id), Reason("build.again")
-        enqueue(broker, conn, "desktop_build", job, tenant_id=center.tenant_id, reason=reason)
+        enqueue(broker, conn, "desktop_build", job, tenant_id=center.tenant_id, when=When(why=reason))
 
 
 def _quarantine(broker: Broker, center: Center, action: sync.Quarantine) -> None:

@@ -22,7 +22,7 @@ from portico.services import desktop_names, endings, membership
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
-from portico.services.queueing import enqueue
+from portico.services.queueing import When, enqueue
 from portico.services.sessions import hash_secret
 from portico.store import agents, centers, desktops, events, pools
 from portico.store.scope import System
@@ -90,9 +90,10 @@ def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning
     for row in rows:
         row["realm"] = center.realm
     desktops.add(conn, rows)
+    why = When(why=decision.reason)
     for row in rows:
         _expect_agent(broker, conn, row)
-        enqueue(broker, conn, "desktop_build", OfDesktop(row["id"]), tenant_id=pool.tenant_id, reason=decision.reason)
+        enqueue(broker, conn, "desktop_build", OfDesktop(row["id"]), tenant_id=pool.tenant_id, when=why)
     pools.write_members(conn, pool.id, _members(conn, pool))
     params = {"pool": pool.name, "number": len(rows), "names": names}
     entry = events.Entry(
@@ -209,6 +210,8 @@ def _built(broker: Broker, row: Any, external_id: str) -> None:
             conn, row.id, [Stage.CREATING], Stage.BUILDING, now,
             external_id=external_id, deadline_at=now + timedelta(seconds=BUILD_SECONDS),
         )  # fmt: skip
+        if row.built_for_pool:
+            pools.end_quota_pause(conn, row.built_for_pool)
         # When inventory was quicker, it has adopted the machine and this changes nothing.
         enqueue(broker, conn, "center_scan", CenterScan(row.center_id), tenant_id=row.tenant_id)
 
@@ -225,7 +228,7 @@ def _pause(broker: Broker, row: Any, problem: QuotaExceeded) -> None:
         if pool is None:
             return
         pools.change(conn, pool.id, stopped_reason="pool.quota", paused_until=until)
-        enqueue(broker, conn, "pool_refill", OfPool(pool.id), tenant_id=pool.tenant_id, run_at=until)
+        enqueue(broker, conn, "pool_refill", OfPool(pool.id), tenant_id=pool.tenant_id, when=When(until))
         if pool.stopped_reason != "pool.quota":  # said once, not at each try
             params = {"pool": pool.name, "detail": problem.sentence}
             events.add(
@@ -252,7 +255,7 @@ def fail(broker: Broker, desktop_id: str, reason: Reason) -> None:
         )  # fmt: skip
         if row.built_for_pool:
             _note_failure(broker, conn, row)
-        enqueue(broker, conn, "desktop_delete", OfDesktop(desktop_id), tenant_id=row.tenant_id, reason=reason)
+        enqueue(broker, conn, "desktop_delete", OfDesktop(desktop_id), tenant_id=row.tenant_id, when=When(why=reason))
 
 
 def _note_failure(broker: Broker, conn: Connection, row: Any) -> None:
@@ -271,7 +274,7 @@ def _note_failure(broker: Broker, conn: Connection, row: Any) -> None:
         )
         events.add(conn, entry)
     else:
-        enqueue(broker, conn, "pool_refill", OfPool(pool.id), tenant_id=pool.tenant_id, run_at=until)
+        enqueue(broker, conn, "pool_refill", OfPool(pool.id), tenant_id=pool.tenant_id, when=When(until))
 
 
 def note_ready(broker: Broker, conn: Connection, desktop: Desktop) -> bool:
@@ -296,7 +299,7 @@ def _note_success(broker: Broker, conn: Connection, desktop: Desktop, pool_id: s
     membership.place(broker, conn, [desktop.id])
     misses = not pools.is_member(conn, pool_id, desktop.id)
     stopped = "pool.rule_misses_builds" if misses else ""
-    pools.change(conn, pool_id, failures_in_row=0, stopped_reason=stopped, paused_until=None)
+    pools.resume(conn, pool_id, stopped)
     if misses:
         entry = events.Entry(
             broker.now(), stopped, desktop.tenant_id, level="error", desktop_id=desktop.id, pool_id=pool_id,

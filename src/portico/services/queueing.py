@@ -1,5 +1,6 @@
 """Putting jobs into the queue, in the transaction of the change that wants them."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -11,6 +12,17 @@ from portico.services.broker import Broker
 from portico.store import jobs
 
 
+@dataclass(frozen=True, slots=True)
+class When:
+    """When a job is to run (None: now), and why it is wanted."""
+
+    at: datetime | None = None
+    why: Reason | None = None
+
+
+NOW = When()
+
+
 def enqueue(
     broker: Broker,
     conn: Connection,
@@ -18,8 +30,7 @@ def enqueue(
     payload: Payload,
     *,
     tenant_id: str | None = None,
-    run_at: datetime | None = None,
-    reason: Reason | None = None,
+    when: When = NOW,
 ) -> str:
     """Queue a job and return its id; while its like waits, that one serves."""
     now = broker.now()
@@ -29,10 +40,10 @@ def enqueue(
         payload=to_json(payload),
         lane=lane(kind, payload),
         waiting_key=waiting_key(kind, payload),
-        run_at=run_at or now,
+        run_at=when.at or now,
         tenant_id=tenant_id,
         version=KINDS[kind].version,
-        reason=as_json(reason) if reason else None,
+        reason=as_json(when.why) if when.why else None,
     )
     jobs.put(conn, job, now)
     return job.id

@@ -14,7 +14,7 @@ from portico.services import agent_channel, deletion, endings, evidence, settlin
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.guards import require
-from portico.services.queueing import enqueue
+from portico.services.queueing import When, enqueue
 from portico.services.sessions import SignedIn
 from portico.store import assignments, desktops, events
 from portico.store.records import assignment as record
@@ -127,7 +127,7 @@ def carry_out(broker: Broker, assignment_id: str, claim: Claim) -> float | None:
                 "desktop_delete",
                 OfDesktop(desktop.id),
                 tenant_id=desktop.tenant_id,
-                reason=decision.reason,
+                when=When(why=decision.reason),
             )
         elif decision.action != "free":
             _quarantine(broker, conn, desktop, decision.reason)
@@ -157,7 +157,7 @@ def _quarantine(broker: Broker, conn: Connection, desktop: Desktop, reason: Reas
     )  # fmt: skip
     if moved:
         job = DesktopPower(desktop.id, PowerAction.RESET.value)
-        enqueue(broker, conn, "desktop_power", job, tenant_id=desktop.tenant_id, reason=reason)
+        enqueue(broker, conn, "desktop_power", job, tenant_id=desktop.tenant_id, when=When(why=reason))
         entry = events.Entry(
             now, "desktop.quarantined", desktop.tenant_id, level="warning", params={"desktop": desktop.name},
             reason=as_json(reason), desktop_id=desktop.id,

@@ -114,11 +114,11 @@ def _ping_after_rest(engine: Engine, connection: Any, record: ConnectionPoolEntr
 
 
 def count_statements(engine: Engine) -> "Counter":
-    """Count the cursor executions of an engine, for tests and benchmarks; BEGIN and COMMIT are not counted."""
+    """Count the cursor executions of an engine, for tests and benchmarks; BEGIN, COMMIT and savepoints are not counted."""
     counter = Counter()
 
     def seen(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
-        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA")):
+        if not statement.startswith(("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "PRAGMA")):
             counter.statements.append(statement)
 
     event.listen(engine, "before_cursor_execute", seen)

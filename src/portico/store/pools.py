@@ -45,6 +45,21 @@ def count_failure(conn: Connection, pool_id: str) -> int:
     return conn.scalar(select(pools.c.failures_in_row).where(pools.c.id == pool_id)) or 0
 
 
+def resume(conn: Connection, pool_id: str, stopped_reason: str = "") -> None:
+    """Forget failed builds after one that went well, or note why building stops all the same; a quota is not met by that."""
+    here = pools.c.id == pool_id
+    conn.execute(update(pools).where(here).values(failures_in_row=0))
+    if not stopped_reason:
+        here &= pools.c.stopped_reason != "pool.quota"
+    conn.execute(update(pools).where(here).values(stopped_reason=stopped_reason, paused_until=None))
+
+
+def end_quota_pause(conn: Connection, pool_id: str) -> None:
+    """Let a pool go on that paused for its quota: the cloud has accepted one more."""
+    paused = (pools.c.id == pool_id) & (pools.c.stopped_reason == "pool.quota")
+    conn.execute(update(pools).where(paused).values(stopped_reason="", paused_until=None))
+
+
 def is_member(conn: Connection, pool_id: str, desktop_id: str) -> bool:
     """Tell whether the cache has a desktop in a pool."""
     here = (pool_members.c.pool_id == pool_id) & (pool_members.c.desktop_id == desktop_id)

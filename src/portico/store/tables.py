@@ -4,50 +4,24 @@ Configuration (pools, policies, plans, roles, centers) keeps what an administrat
 domain.model; columns beside it are what the broker itself changes or searches by.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
 
+from portico.store.schema import RowNumber
+from portico.store.schema import configuration as _configuration
+from portico.store.schema import metadata as metadata
+from portico.store.schema import tenant as _tenant
+from portico.store.schema import unique_where as _unique_where
+from portico.store.tables_work import brokers as brokers
+from portico.store.tables_work import events as events
+from portico.store.tables_work import gateway_tokens as gateway_tokens
+from portico.store.tables_work import gateways as gateways
+from portico.store.tables_work import idempotency as idempotency
+from portico.store.tables_work import jobs as jobs
+from portico.store.tables_work import keys as keys
+from portico.store.tables_work import outbox as outbox
+from portico.store.tables_work import settings as settings
+from portico.store.tables_work import versions as versions
 from portico.store.types import Hash, Id, Json, Name, Prose, UTCDateTime, Word
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-RowNumber = BigInteger().with_variant(Integer(), "sqlite")
-
-
-def _unique_where(name: str, *columns: "Column[object]", where: ColumnElement[bool]) -> Index:
-    """Build a unique index over the rows that `where` names: the one form that all three databases share."""
-    return Index(name, *columns, unique=True, sqlite_where=where, postgresql_where=where, mssql_where=where)
-
-
-def _tenant() -> "Column[str]":
-    return Column("tenant_id", Id, ForeignKey("tenants.id"), nullable=False)
-
-
-def _configuration(name: str, *more: "Column[object]") -> Table:
-    """Build a table of what administrators edit: a named, versioned record that is deleted softly."""
-    table = Table(
-        name,
-        metadata,
-        Column("id", Id, primary_key=True),
-        _tenant(),
-        Column("name", Name, nullable=False),
-        Column("body", Json, nullable=False),
-        Column("version", Integer, nullable=False),
-        Column("created_at", UTCDateTime, nullable=False),
-        Column("updated_at", UTCDateTime, nullable=False),
-        Column("deleted_at", UTCDateTime),
-        *more,
-    )
-    _unique_where(f"uq_{name}_name", table.c.tenant_id, table.c.name, where=table.c.deleted_at.is_(None))
-    return table
-
 
 tenants = Table(
     "tenants",
@@ -55,33 +29,6 @@ tenants = Table(
     Column("id", Id, primary_key=True),
     Column("name", Name, nullable=False, unique=True),
     Column("created_at", UTCDateTime, nullable=False),
-)
-
-settings = Table(
-    "settings",
-    metadata,
-    Column("scope", Id, primary_key=True),  # a tenant's id, or "system"
-    Column("name", Word, primary_key=True),
-    Column("value", Json),
-    Column("updated_at", UTCDateTime, nullable=False),
-)
-
-versions = Table(  # a number that rises with every change of what brokers keep in memory
-    "versions",
-    metadata,
-    Column("name", Word, primary_key=True),
-    Column("number", Integer, nullable=False),
-)
-
-keys = Table(
-    "keys",
-    metadata,
-    Column("id", Id, primary_key=True),  # also the `kid`
-    Column("purpose", Word, nullable=False),  # tickets | ca | ssh_user_ca | cookies
-    Column("public", Prose, nullable=False),
-    Column("sealed_private", Prose, nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("retired_at", UTCDateTime),  # verifies still, signs no more
 )
 
 centers = _configuration(
@@ -382,116 +329,4 @@ tickets = Table(
     Column("expires_at", UTCDateTime, nullable=False),
     Column("redeemed_at", UTCDateTime),
     Column("redeemed_by", Id),
-)
-
-jobs = Table(
-    "jobs",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("tenant_id", Id),  # None: the deployment's own
-    Column("kind", Word, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("payload", Json, nullable=False),
-    Column("lane", Name, nullable=False),
-    Column("waiting_key", Name, nullable=False),
-    Column("state", Word, nullable=False),  # queued | running | done | failed | cancelled
-    Column("run_at", UTCDateTime, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("fence", Integer, nullable=False),
-    Column("broker_id", Id),
-    Column("lease_until", UTCDateTime),
-    Column("error", Prose, nullable=False),
-    Column("reason", Json),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("started_at", UTCDateTime),
-    Column("finished_at", UTCDateTime),
-    Index("ix_jobs_due", "state", "run_at"),
-)
-_unique_where("uq_jobs_lane", jobs.c.lane, where=jobs.c.state == "running")
-_unique_where("uq_jobs_waiting", jobs.c.waiting_key, where=jobs.c.state == "queued")
-
-events = Table(
-    "events",
-    metadata,
-    Column("id", RowNumber, primary_key=True, autoincrement=True),
-    Column("tenant_id", Id),
-    Column("at", UTCDateTime, nullable=False),
-    Column("level", Word, nullable=False),  # info | warning | error
-    Column("code", Word, nullable=False),  # desktop.assigned
-    Column("params", Json, nullable=False),
-    Column("reason", Json),
-    Column("actor", Name, nullable=False),
-    Column("user_id", Id),
-    Column("desktop_id", Id),
-    Column("pool_id", Id),
-    Column("center_id", Id),
-    Column("correlation", Word, nullable=False),
-    Index("ix_events_tenant_at", "tenant_id", "id"),
-    Index("ix_events_desktop", "desktop_id", "id"),
-    Index("ix_events_user", "user_id", "id"),
-    Index("ix_events_at", "at"),
-    Index("ix_events_pool", "pool_id", "code", "at"),
-)
-
-brokers = Table(
-    "brokers",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("hostname", Name, nullable=False),
-    Column("version", Word, nullable=False),
-    Column("started_at", UTCDateTime, nullable=False),
-    Column("heartbeat_at", UTCDateTime, nullable=False),
-    Column("draining", Boolean, nullable=False),
-    Column("stopped_at", UTCDateTime),
-)
-
-gateways = Table(
-    "gateways",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("tenant_id", Id),  # None: serves all tenants
-    Column("name", Name, nullable=False, unique=True),
-    Column("group_name", Name, nullable=False),
-    Column("realm", Word, nullable=False),
-    Column("public_url", Name, nullable=False),
-    Column("bearer_hash", Hash, nullable=False, unique=True),
-    Column("version", Word, nullable=False),
-    Column("draining", Boolean, nullable=False),
-    Column("load", Json, nullable=False),
-    Column("boot_id", Word, nullable=False),
-    Column("sequence", RowNumber, nullable=False),
-    Column("heartbeat_at", UTCDateTime),
-    Column("created_at", UTCDateTime, nullable=False),
-)
-
-gateway_tokens = Table(
-    "gateway_tokens",
-    metadata,
-    Column("token_hash", Hash, primary_key=True),
-    Column("expires_at", UTCDateTime, nullable=False),
-    Column("used_at", UTCDateTime),
-)
-
-outbox = Table(  # what a broker wants of an agent or a gateway, until it is taken
-    "outbox",
-    metadata,
-    Column("id", RowNumber, primary_key=True, autoincrement=True),
-    Column("target", Hash, nullable=False),  # agent:<id> | gateway:<id>
-    Column("message", Json, nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("expires_at", UTCDateTime, nullable=False),
-    Column("taken_at", UTCDateTime),
-    Column("answer", Json),
-    Column("answered_at", UTCDateTime),
-    Index("ix_outbox_target", "target", "id"),
-)
-
-idempotency = Table(
-    "idempotency",
-    metadata,
-    Column("user_id", Id, primary_key=True),
-    Column("key", Name, primary_key=True),
-    Column("request_hash", Hash, nullable=False),
-    Column("answer", Json),
-    Column("created_at", UTCDateTime, nullable=False),
 )
