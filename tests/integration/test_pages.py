@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import insert, update
 from starlette.testclient import TestClient
 from tests.brokers import PASSWORD, actor, make_broker
+from tests.fleets import give_desktop
 
 from portico.services import configure
 from portico.services.broker import Broker
@@ -424,3 +425,27 @@ def test_events_are_sentences_with_links(client: TestClient, broker: Broker) -> 
     text = client.get("/admin/events").text
     assert "deleted the pool" in text
     assert f'href="/admin/pools/{made["id"]}"' not in text
+
+
+@pytest.fixture
+def held(broker: Broker) -> str:
+    """Give a desktop to the ordinary user, and return the desktop's id."""
+    return give_desktop(broker)
+
+
+@pytest.mark.capability("S122")
+def test_a_desktop_tells_who_has_it_why_and_until_when(client: TestClient, broker: Broker, held: str) -> None:
+    """The page names the person, the reason and the next timer; an administrator takes the desktop back from there."""
+    csrf = log_in(client)
+    for path in (f"/admin/desktops/{held}", "/admin/desktop-sessions"):
+        text = client.get(path).text
+        assert "It is taken back" in text
+        assert "what is not opened within 15 min" in text
+    text = client.get(f"/admin/desktops/{held}").text
+    assert "The desktop is somebody&#39;s already." in text
+    action = next(
+        form["action"] or "" for form in Page(text).all("form") if (form.get("action") or "").endswith("/do/release")
+    )
+    answer = client.post(action, data={"csrf": csrf, "back": f"/admin/desktops/{held}"}, headers=SAME)
+    assert answer.headers["location"] == f"/admin/desktops/{held}?done=released"
+    assert "is being taken back from" in client.get("/admin/events").text

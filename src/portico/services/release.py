@@ -27,7 +27,7 @@ _SCOPE = System("releasing desktops")
 def log_out(broker: Broker, me: SignedIn, assignment_id: str) -> None:
     """End the user's session on the desktop; the agent's word of it then moves the release plan."""
     assignment, desktop = _own(broker, me, assignment_id)
-    _log_out(broker, assignment, desktop, me.user.login_name)
+    end_session(broker, assignment, desktop, me.user.login_name)
 
 
 def release(broker: Broker, me: SignedIn, assignment_id: str) -> None:
@@ -59,7 +59,7 @@ def _own(broker: Broker, me: SignedIn, assignment_id: str) -> tuple[Assignment, 
     return assignment, desktop
 
 
-def _log_out(broker: Broker, assignment: Assignment, desktop: Desktop, actor: str) -> None:
+def end_session(broker: Broker, assignment: Assignment, desktop: Desktop, actor: str) -> None:
     """Ask the agent to end the session; where there is none to ask, the desktop is taken back at once."""
     with broker.db.write() as conn:
         endings.close_connections(broker, conn, assignment.id, "session.ended")
@@ -88,7 +88,7 @@ def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> None:
                 )
             return
     if timer.action == "log_out":
-        _log_out(broker, assignment, desktop, "broker")
+        end_session(broker, assignment, desktop, "broker")
     else:
         evidence.apply(broker, assignment.id, Event.RELEASE, "broker", Reason(timer.reason))
 

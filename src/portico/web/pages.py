@@ -3,10 +3,23 @@
 from fastapi import APIRouter
 
 from portico.web import live
-from portico.web.admin import actions, browse, edit, overview, palette, show
+from portico.web.admin import actions, browse, desktop_sessions, edit, overview, palette, show
 from portico.web.portal import account, connections, desktops, log_in
 
 router = APIRouter(include_in_schema=False)
 # The order matters in the console: what has a fixed name stands before what takes any noun.
-for part in (log_in, desktops, connections, account, live, overview, palette, actions, edit, browse, show):
+for part in (
+    log_in,
+    desktops,
+    connections,
+    account,
+    live,
+    overview,
+    palette,
+    desktop_sessions,
+    actions,
+    edit,
+    browse,
+    show,
+):
     router.include_router(part.router)

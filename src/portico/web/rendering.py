@@ -96,10 +96,8 @@ def environment() -> Environment:
         lambda one, many, number: _TRANSLATIONS.get().ngettext(one, many, number),
         newstyle=True,
     )
-    made.filters.update(
-        ago=_ago, moment=_moment, reason=reason_text, remedy=_remedy, as_reason=as_reason, instant=as_time
-    )
-    made.globals.update(icon=icon, state_of=words.state_of, languages=i18n.languages)
+    made.filters.update(ago=_ago, moment=_moment, reason=_reason, remedy=_remedy, as_reason=as_reason, instant=as_time)
+    made.globals.update(icon=icon, state_of=words.state_of, timer_word=words.timer_word, languages=i18n.languages)
     return made
 
 
@@ -124,12 +122,15 @@ def as_reason(value: Reason | Mapping[str, Any] | str | None) -> Reason | None:
     return Reason(value) if isinstance(value, str) else explain.from_json(value)
 
 
-def reason_text(value: Reason | Mapping[str, Any] | str | None) -> str:
-    """Return the sentence of a reason, translated and filled in."""
+def reason_text(value: Reason | Mapping[str, Any] | str | None, to_administrator: bool = False) -> str:
+    """Return the sentence of a reason, translated and filled in; an administrator is told of others, not of "you"."""
     found = as_reason(value)
     if found is None:
         return ""
-    return _filled(*explain.sentence(found))
+    message, filling = explain.sentence(found)
+    if to_administrator:
+        message = words.TO_ADMINISTRATORS.get(found.code, message)
+    return _filled(message, filling)
 
 
 def as_time(value: datetime | str | None) -> datetime | None:
@@ -144,6 +145,11 @@ def _remedy(value: Reason | Mapping[str, Any] | str | None) -> str:
     found = as_reason(value)
     message = explain.remedy(found.code) if found else ""
     return _filled(message, explain.sentence(found)[1]) if found and message else ""
+
+
+@pass_context
+def _reason(context: Context, value: Reason | Mapping[str, Any] | str | None) -> str:
+    return reason_text(value, bool(context.get("to_administrator")))
 
 
 def _filled(message: str, params: Mapping[str, object]) -> str:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from portico.domain import access
 from portico.errors import PorticoError
-from portico.services import centers, configure, overview
+from portico.services import centers, configure, desktop_sessions, overview
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
 from portico.web.admin import cells, charts, events
@@ -78,6 +78,9 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
     if area.noun == "pools":
         history = overview.pool_history(broker, me.actor, item["id"], CHART_HOURS)
         return {"counts": overview.pool_counts(broker, me.actor, item["id"]), "chart": charts.demand(history)}
+    if area.noun == "desktops":
+        held = desktop_sessions.held_of(broker, me.actor, item["id"])
+        return {"held": held, "offering": desktop_sessions.offering(broker, me.actor, item["id"])}
     if area.noun == "events":
         return {"event": events.told(broker, me.actor, [item])[0]}
     if area.noun == "centers" and request.query_params.get("check"):
