@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 from starlette.testclient import TestClient
 from tests.brokers import PASSWORD, actor, make_broker
 from tests.fleets import give_desktop
@@ -449,3 +449,55 @@ def test_a_desktop_tells_who_has_it_why_and_until_when(client: TestClient, broke
     answer = client.post(action, data={"csrf": csrf, "back": f"/admin/desktops/{held}"}, headers=SAME)
     assert answer.headers["location"] == f"/admin/desktops/{held}?done=released"
     assert "is being taken back from" in client.get("/admin/events").text
+
+
+@pytest.mark.capability("S122")
+def test_what_a_change_or_a_deletion_touches_is_told_in_numbers(client: TestClient, broker: Broker, held: str) -> None:
+    """Forms say for whom they hold, deletions what goes with them, limits what is built at once."""
+    csrf = log_in(client)
+    with broker.db.read() as conn:
+        pool = conn.scalar(select(t.pools.c.id))
+        center = conn.scalar(select(t.centers.c.id))
+    assert "It holds for 2 users." in client.get("/admin/policies/policy?tab=settings").text
+    text = client.get(f"/admin/pools/{pool}/delete").text
+    assert "1 policy uses it." in text
+    assert "2 desktops belong to it." in text
+    text = client.get(f"/admin/centers/{center}/delete").text
+    assert "1 person has a desktop there and loses it." in text
+    limits = {
+        "provisioning.limits.start_below": "3",
+        "provisioning.limits.stop_at": "9",
+        "provisioning.limits.enabled": "on",
+    }
+    answer = client.post("/admin/pools/new/preview", data={"csrf": csrf} | limits, headers=SAME)
+    assert "Saving builds 3 desktops at once." in answer.text
+    limits["provisioning.limits.stop_at"] = "x" * 40
+    answer = client.post("/admin/pools/new/preview", data={"csrf": csrf} | limits, headers=SAME)
+    assert "Saving builds nothing at once." in answer.text
+
+
+@pytest.mark.capability("S122")
+def test_a_bulk_action_tells_what_was_done_and_what_was_refused(client: TestClient, broker: Broker, held: str) -> None:
+    """Desktops that may not be deleted are named with the reason; the rest is done all the same."""
+    csrf = log_in(client)
+    with broker.db.write() as conn:
+        other = conn.scalar(select(t.desktops.c.id).where(t.desktops.c.id != held))
+        conn.execute(update(t.desktops).where(t.desktops.c.id == other).values(deletable=True))
+    form = {"csrf": csrf, "action": "delete", "sure": "1", "id": [held, other]}
+    answer = client.post("/admin/desktops/bulk", data=form, headers=SAME)
+    assert answer.status_code == 409
+    done, _, refused = answer.text.partition('aria-labelledby="refused"')
+    assert f"/admin/desktops/{other}" in done
+    assert f"/admin/desktops/{held}" in refused
+    assert "This desktop is not marked as " in refused
+
+
+@pytest.mark.capability("S122")
+def test_the_overview_tells_the_day(client: TestClient, broker: Broker, held: str) -> None:
+    """Log-ins by result, time to desktop and running parts stand beside the four numbers."""
+    client.post("/login", data={"username": "user", "password": "wrong wrong"}, headers=SAME)
+    log_in(client)
+    text = client.get("/admin").text
+    assert "Demand against capacity" in text
+    assert "The name or the password is not right." in text
+    assert "From click to picture" in text

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from portico.web import live
-from portico.web.admin import actions, browse, desktop_sessions, edit, overview, palette, show
+from portico.web.admin import actions, browse, desktop_sessions, edit, overview, palette, preview, show
 from portico.web.portal import account, connections, desktops, log_in
 
 router = APIRouter(include_in_schema=False)
@@ -17,6 +17,7 @@ for part in (
     overview,
     palette,
     desktop_sessions,
+    preview,
     actions,
     edit,
     browse,

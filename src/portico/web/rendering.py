@@ -4,12 +4,13 @@ import contextvars
 import gettext
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
 from babel import Locale
 from babel.dates import format_timedelta
+from babel.numbers import format_decimal
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -96,7 +97,9 @@ def environment() -> Environment:
         lambda one, many, number: _TRANSLATIONS.get().ngettext(one, many, number),
         newstyle=True,
     )
-    made.filters.update(ago=_ago, moment=_moment, reason=_reason, remedy=_remedy, as_reason=as_reason, instant=as_time)
+    made.filters.update(
+        ago=_ago, moment=_moment, reason=_reason, remedy=_remedy, as_reason=as_reason, instant=as_time, seconds=_seconds
+    )
     made.globals.update(icon=icon, state_of=words.state_of, timer_word=words.timer_word, languages=i18n.languages)
     return made
 
@@ -164,6 +167,14 @@ def _ago(context: Context, value: datetime | str | None) -> Markup:
     language, zone = context["language"], context["zone"]
     span = format_timedelta(moment - context["now"], add_direction=True, locale=Locale.parse(language))
     return _time_element(moment, "relative", span, f"{i18n.format_time(moment, zone, language)} {zone or 'UTC'}")
+
+
+@pass_context
+def _seconds(context: Context, value: float) -> str:
+    """Write a short length of time: "1.4 s", "2 min"."""
+    if value >= 90:
+        return format_timedelta(timedelta(seconds=value), format="short", locale=Locale.parse(context["language"]))
+    return f"{format_decimal(round(value, 1), locale=Locale.parse(context['language']))} s"
 
 
 @pass_context

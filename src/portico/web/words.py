@@ -196,12 +196,14 @@ def _user(item: Mapping[str, Any]) -> Word:
     return LOCKED if item.get("locked") or item.get("locked_until") else ACTIVE
 
 
-def _heartbeat(item: Mapping[str, Any]) -> Word:
+def _heartbeat(item: Any) -> Word:
+    if not isinstance(item, Mapping):  # a node of the overview, which lists those that did not stop
+        item = {"alive": item.alive, "draining": item.draining}
     if item.get("stopped_at"):
         return OFF_WORD
-    if item.get("draining"):
-        return DRAINING
-    return ALIVE if item.get("alive", True) else SILENT
+    if not item.get("alive", True):
+        return SILENT
+    return DRAINING if item.get("draining") else ALIVE
 
 
 ITEMS = {"desktop": _desktop, "pool": _pool, "user": _user, "heartbeat": _heartbeat}
