@@ -115,7 +115,7 @@ def _desktop(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
     return [
         Touched("machines", 1 if item["external_id"] else 0),
         Touched("floating addresses", 1 if item["public_address"] else 0),
-        Touched("people at work", _held(conn, t.desktops.c.id == item["id"])),
+        Touched("holders", _held(conn, t.desktops.c.id == item["id"])),
     ]
 
 

@@ -40,6 +40,10 @@ DELETED = {
         N_("%(num)d person has a desktop there and loses it."),
         N_("%(num)d people have a desktop there and lose it."),
     ),
+    "holders": (
+        N_("%(num)d person has it. Take it back first."),
+        N_("%(num)d people have it. Take it back first."),
+    ),
     "desktops": (
         N_("%(num)d desktop disappears from Portico. The machine itself stays in the cloud."),
         N_("%(num)d desktops disappear from Portico. The machines themselves stay in the cloud."),
