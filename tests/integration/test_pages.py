@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from sqlalchemy import insert, update
 from starlette.testclient import TestClient
 from tests.brokers import PASSWORD, actor, make_broker
+from tests.page_client import ORIGIN, SAME, Page, log_in
 
 from portico.services import configure
 from portico.services.broker import Broker
@@ -18,36 +18,8 @@ from portico.web.forms import move_lines
 from portico.web.guard import local_path
 from portico.web.portal import viewer_texts
 
-ORIGIN = "https://localhost:8443"
-SAME = {"origin": ORIGIN}
 PORTAL = ("/", "/account")
 CONSOLE = ("/admin", "/admin/palette?q=e", "/admin/desktops?q=state:error", "/admin/centers/new?kind=nowhere")
-
-
-class Page(HTMLParser):
-    """What a page holds that the tests look at."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.title = ""
-        self._open = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self._open = tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open == "title":
-            self.title += data
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attrs for name, attrs in self.tags if name == tag]
-
-    def field(self, name: str) -> str:
-        found = next(attrs for attrs in self.all("input") if attrs.get("name") == name)
-        return found.get("value") or ""
 
 
 @pytest.fixture
@@ -64,13 +36,6 @@ def client(broker: Broker) -> Iterator[TestClient]:
 @pytest.fixture
 def pool(broker: Broker) -> str:
     return str(configure.create_item(broker, actor(broker), "pools", {"name": "Engineering"})["id"])
-
-
-def log_in(client: TestClient, name: str = "admin", path: str = "/") -> str:
-    """Log in and return the CSRF token of the pages."""
-    answer = client.post("/login", data={"username": name, "password": PASSWORD, "next": path}, headers=SAME)
-    assert answer.status_code == 303, answer.text
-    return Page(client.get("/account").text).field("csrf")
 
 
 @pytest.mark.capability("S029")
@@ -409,18 +374,3 @@ def check_whole(path: str, text: str) -> None:
                 assert attrs["id"] in named or attrs.get("aria-label"), (path, attrs)
     ids = [attrs["id"] for _, attrs in page.tags if attrs.get("id")]
     assert len(ids) == len(set(ids)), (path, [id for id in ids if ids.count(id) > 1])
-
-
-@pytest.mark.capability("S122")
-def test_events_are_sentences_with_links(client: TestClient, broker: Broker) -> None:
-    """The list and a history tell what happened in words; a name is a link while its object is there, and never markup."""
-    made = configure.create_item(broker, actor(broker), "pools", {"name": "<b>Bold</b>"})
-    log_in(client)
-    for path in ("/admin/events", f"/admin/pools/{made['id']}?tab=history"):
-        text = client.get(path).text
-        assert f'created the pool <a href="/admin/pools/{made["id"]}">&lt;b&gt;Bold&lt;/b&gt;</a>.' in text
-        assert "<b>Bold</b>" not in text
-    configure.delete_item(broker, actor(broker), "pools", made["id"])
-    text = client.get("/admin/events").text
-    assert "deleted the pool" in text
-    assert f'href="/admin/pools/{made["id"]}"' not in text

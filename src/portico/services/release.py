@@ -28,7 +28,7 @@ _SCOPE = System("releasing desktops")
 def log_out(broker: Broker, me: SignedIn, assignment_id: str) -> None:
     """End the user's session on the desktop; the agent's word of it then moves the release plan."""
     assignment, desktop = _own(broker, me, assignment_id)
-    _log_out(broker, assignment, desktop, me.user.login_name)
+    end_session(broker, assignment, desktop, me.user.login_name)
 
 
 def release(broker: Broker, me: SignedIn, assignment_id: str) -> None:
@@ -60,7 +60,7 @@ def _own(broker: Broker, me: SignedIn, assignment_id: str) -> tuple[Assignment, 
     return assignment, desktop
 
 
-def _log_out(broker: Broker, assignment: Assignment, desktop: Desktop, actor: str, epoch: int | None = None) -> None:
+def end_session(broker: Broker, assignment: Assignment, desktop: Desktop, actor: str, epoch: int | None = None) -> None:
     """Ask the agent to end the session; where there is none to ask, the desktop is taken back at once."""
     with broker.db.write() as conn:
         endings.close_connections(broker, conn, assignment.id, "session.ended")
@@ -92,7 +92,7 @@ def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> float | None:
             return None
     # Who reconnects at this very moment raises the epoch: then what the timer wanted is not done.
     if timer.action == "log_out":
-        _log_out(broker, assignment, desktop, "broker", timer.epoch)
+        end_session(broker, assignment, desktop, "broker", timer.epoch)
     else:
         reason = Reason(timer.reason, {"minutes": timer.minutes})
         evidence.apply(broker, assignment.id, Event.RELEASE, "broker", reason, timer.epoch)

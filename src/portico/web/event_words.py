@@ -70,6 +70,8 @@ DESKTOPS: Mapping[str, str] = {
     "assignment.logged_out": N_("%(user)s logged out of %(desktop)s."),
     "assignment.releasing": N_("%(desktop)s is being taken back from %(user)s."),
     "assignment.released": N_("%(desktop)s was taken back from %(user)s."),
+    "assignment.disconnect_ordered": N_("%(actor)s closed the connections of %(user)s to %(desktop)s."),
+    "assignment.log_out_ordered": N_("%(actor)s logged %(user)s out of %(desktop)s."),
     "desktop.found": N_("%(desktop)s was found in %(center)s."),
     "desktop.adopted": N_("The machine of %(desktop)s was found again in %(center)s."),
     "desktop.ready": N_("%(desktop)s is ready after %(seconds)s s."),

@@ -1,10 +1,19 @@
 """All pages of the portal and of the console, for the application to include."""
 
 from portico.web import live
-from portico.web.admin import actions, browse, edit, overview, palette, show
+from portico.web.admin import actions, browse, desktop_sessions, edit, overview, palette, preview, show
 from portico.web.portal import account, connections, desktops, log_in
 from portico.web.sections import flat
 
 PORTAL = flat(log_in.router, desktops.router, connections.router, account.router, live.router)
 # The order matters: what has a fixed name stands before what takes any noun.
-CONSOLE = flat(overview.router, palette.router, actions.router, edit.router, browse.router, show.router)
+CONSOLE = flat(
+    overview.router,
+    palette.router,
+    desktop_sessions.router,
+    preview.router,
+    actions.router,
+    edit.router,
+    browse.router,
+    show.router,
+)

@@ -4,12 +4,13 @@ import contextvars
 import gettext
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
 from babel import Locale
 from babel.dates import format_timedelta
+from babel.numbers import format_decimal
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
@@ -97,9 +98,9 @@ def environment() -> Environment:
         newstyle=True,
     )
     made.filters.update(
-        ago=_ago, moment=_moment, reason=reason_text, remedy=_remedy, as_reason=as_reason, instant=as_time
+        ago=_ago, moment=_moment, reason=_reason, remedy=_remedy, as_reason=as_reason, instant=as_time, seconds=_seconds
     )
-    made.globals.update(icon=icon, state_of=words.state_of, languages=i18n.languages)
+    made.globals.update(icon=icon, state_of=words.state_of, timer_word=words.timer_word, languages=i18n.languages)
     return made
 
 
@@ -124,12 +125,15 @@ def as_reason(value: Reason | Mapping[str, Any] | str | None) -> Reason | None:
     return Reason(value) if isinstance(value, str) else explain.from_json(value)
 
 
-def reason_text(value: Reason | Mapping[str, Any] | str | None) -> str:
-    """Return the sentence of a reason, translated and filled in."""
+def reason_text(value: Reason | Mapping[str, Any] | str | None, to_administrator: bool = False) -> str:
+    """Return the sentence of a reason, translated and filled in; an administrator is told of others, not of "you"."""
     found = as_reason(value)
     if found is None:
         return ""
-    return _filled(*explain.sentence(found))
+    message, filling = explain.sentence(found)
+    if to_administrator:
+        message = words.TO_ADMINISTRATORS.get(found.code, message)
+    return _filled(message, filling)
 
 
 def as_time(value: datetime | str | None) -> datetime | None:
@@ -146,6 +150,11 @@ def _remedy(value: Reason | Mapping[str, Any] | str | None) -> str:
     return _filled(message, explain.sentence(found)[1]) if found and message else ""
 
 
+@pass_context
+def _reason(context: Context, value: Reason | Mapping[str, Any] | str | None) -> str:
+    return reason_text(value, bool(context.get("to_administrator")))
+
+
 def _filled(message: str, params: Mapping[str, object]) -> str:
     return translate(message) % params
 
@@ -158,6 +167,14 @@ def _ago(context: Context, value: datetime | str | None) -> Markup:
     language, zone = context["language"], context["zone"]
     span = format_timedelta(moment - context["now"], add_direction=True, locale=Locale.parse(language))
     return _time_element(moment, "relative", span, f"{i18n.format_time(moment, zone, language)} {zone or 'UTC'}")
+
+
+@pass_context
+def _seconds(context: Context, value: float) -> str:
+    """Write a short length of time: "1.4 s", "2 min"."""
+    if value >= 90:
+        return format_timedelta(timedelta(seconds=value), format="short", locale=Locale.parse(context["language"]))
+    return f"{format_decimal(round(value, 1), locale=Locale.parse(context['language']))} s"
 
 
 @pass_context

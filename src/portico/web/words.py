@@ -84,6 +84,14 @@ CENTER = {
     "online": Word(N_("Online"), READY, "circle-check"),
     "offline": Word(N_("Offline"), TROUBLE, "unplug"),
 }
+ASSIGNMENT = {
+    "assigned": Word(N_("Assigned"), USE, "circle-user"),
+    "connected": Word(N_("At work"), USE, "circle-dot"),
+    "disconnected": Word(N_("Disconnected"), USE, "circle-pause"),
+    "logged out": Word(N_("Logged out"), OFF, "log-out"),
+    "releasing": Word(N_("Being taken back"), WORKING, "hourglass"),
+    "released": Word(N_("Taken back"), OFF, "circle"),
+}
 LEVEL = {
     "info": Word(N_("Information"), OFF, "info"),
     "warning": Word(N_("Warning"), WORKING, "triangle-alert"),
@@ -103,6 +111,24 @@ JOB_KINDS = {
     "agents_lost": N_("Look for agents that fell silent"),
     "purge": N_("Remove what is too old to keep"),
 }
+TIMERS = {
+    "release": N_("It is taken back"),
+    "log_out": N_("The person is logged out"),
+    "power:shutdown": N_("It is shut down"),
+    "power:stop": N_("Its power is cut"),
+    "power:suspend": N_("It is suspended"),
+    "power:reboot": N_("It is rebooted"),
+}
+# Reasons that speak to the person who holds the desktop, as others are told of them.
+TO_ADMINISTRATORS = {
+    "release.by_user": N_("The person gave it back."),
+    "release.after_disconnect": N_("The release plan takes it back %(minutes)s min after a disconnect."),
+    "release.log_out_after_disconnect": N_("The release plan logs people out %(minutes)s min after a disconnect."),
+    "release.after_log_out": N_("The release plan takes it back %(minutes)s min after log-out."),
+    "release.never_connected": N_("The release plan takes back what is not opened within %(minutes)s min."),
+    "release.max_duration": N_("The release plan takes it back after %(minutes)s min in any case."),
+    "assignment.ended": N_("The desktop is no longer this person's."),
+}
 IN_USE = Word(N_("In use"), USE, "circle-dot")
 FREE = Word(N_("Ready"), READY, "circle-check")
 MAINTENANCE = Word(N_("Maintenance"), OFF, "wrench")
@@ -118,7 +144,7 @@ DRAINING = Word(N_("Draining"), WORKING, "hourglass")
 
 AXES: Mapping[str, Mapping[str, Word]] = {
     "offer": OFFER, "stage": STAGE, "power": POWER, "agent": AGENT, "session": SESSION, "status": STATUS, "job": JOB,
-    "center": CENTER, "level": LEVEL,
+    "center": CENTER, "level": LEVEL, "assignment": ASSIGNMENT,
 }  # fmt: skip
 
 
@@ -128,6 +154,11 @@ def state_of(axis: str, value: Any) -> Word:
         return ITEMS[axis](value)
     text = str(value or "")
     return AXES[axis].get(text) or Word(text or "—", OFF, "circle")
+
+
+def timer_word(action: str, argument: str = "") -> str:
+    """Return what happens when a timer's time has come."""
+    return TIMERS.get(f"{action}:{argument}") or TIMERS.get(action) or action.replace("_", " ")
 
 
 def job_word(kind: str) -> str:
@@ -165,12 +196,14 @@ def _user(item: Mapping[str, Any]) -> Word:
     return LOCKED if item.get("locked") or item.get("locked_until") else ACTIVE
 
 
-def _heartbeat(item: Mapping[str, Any]) -> Word:
+def _heartbeat(item: Any) -> Word:
+    if not isinstance(item, Mapping):  # a node of the overview, which lists those that did not stop
+        item = {"alive": item.alive, "draining": item.draining}
     if item.get("stopped_at"):
         return OFF_WORD
-    if item.get("draining"):
-        return DRAINING
-    return ALIVE if item.get("alive", True) else SILENT
+    if not item.get("alive", True):
+        return SILENT
+    return DRAINING if item.get("draining") else ALIVE
 
 
 ITEMS = {"desktop": _desktop, "pool": _pool, "user": _user, "heartbeat": _heartbeat}

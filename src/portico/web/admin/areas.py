@@ -47,6 +47,7 @@ class Area:
     topics: str = ""
     sort: str = "name"
     group: tuple[str, ...] = field(default=())  # nouns that share a place in the navigation
+    family: str = ""  # what the group is called
     facts: tuple[str, ...] = ()  # the columns that a narrow screen shows under name and state
 
 
@@ -54,6 +55,7 @@ def _name(label: str = N_("Name"), name: str = "name") -> Column:
     return Column(name, label, "name")
 
 
+SESSIONS = ("desktop-sessions", "sessions")
 PLANS = ("protocol-plans", "power-plans", "release-plans")
 
 _AREAS = (
@@ -159,7 +161,7 @@ _AREAS = (
         (_name(), Column("protocols", N_("Protocols"), sorts=False), Column("clipboard_in", N_("Clipboard in"), "flag", sorts=False),
          Column("clipboard_out", N_("Clipboard out"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
         (Section(N_("Protocol plan"), ("name", "protocols")), Section(N_("In the session"), ("clipboard_in", "clipboard_out", "view_only"))),
-        create=N_("Create protocol plan"), deletes=True, group=PLANS, facts=("protocols", "updated_at"), topics="plans",
+        create=N_("Create protocol plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("protocols", "updated_at"), topics="plans",
     ),
     Area(
         "power-plans", N_("Power plans"), N_("power plan"), "power", "plans",
@@ -170,7 +172,7 @@ _AREAS = (
          Section(N_("After a disconnect"), ("on_disconnect", "on_disconnect_minutes")),
          Section(N_("After a log-out"), ("on_log_out", "on_log_out_minutes")),
          Section(N_("After a release"), ("on_release", "on_release_minutes"))),
-        create=N_("Create power plan"), deletes=True, group=PLANS, facts=("on_disconnect", "on_log_out"), topics="plans",
+        create=N_("Create power plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("on_disconnect", "on_log_out"), topics="plans",
     ),
     Area(
         "release-plans", N_("Release plans"), N_("release plan"), "undo-2", "plans",
@@ -183,7 +185,7 @@ _AREAS = (
              "release_after_log_out_minutes", "log_out_after_disconnect_minutes", "release_after_disconnect_minutes",
              "release_if_never_connected_minutes", "release_after_minutes")),
          Section(N_("What happens then"), ("delete_after_release",))),
-        create=N_("Create release plan"), deletes=True, group=PLANS, facts=("release_after_log_out_minutes", "release_after_disconnect_minutes"), topics="plans",
+        create=N_("Create release plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("release_after_log_out_minutes", "release_after_disconnect_minutes"), topics="plans",
     ),
     Area(
         "users", N_("Users"), N_("user"), "users", "users",
@@ -208,12 +210,17 @@ _AREAS = (
         create=N_("Create role"), deletes=True, facts=("may_log_in", "builtin"), topics="roles",
     ),
     Area(
-        "sessions", N_("Sessions"), N_("session"), "monitor-check", "sessions",
+        "desktop-sessions", N_("On desktops"), N_("session"), "monitor-check", "sessions",
+        N_("Who has which desktop: since when, and what happens next by its plans."), (), group=SESSIONS, family=N_("Sessions"),
+        topics="assignments desktops",
+    ),
+    Area(
+        "sessions", N_("In the portal"), N_("session"), "monitor-check", "sessions",
         N_("Who is logged in to the portal, from where, and since when."),
         (Column("user", N_("User"), "name", sorts=False), Column("kind", N_("Kind"), sorts=False), Column("client_address", N_("From"), "mono", sorts=False),
          Column("created_at", N_("Since"), "time"), Column("seen_at", N_("Last seen"), "time", sorts=False),
-         Column("expires_at", N_("Ends at the latest"), "time", sorts=False)),
-        sort="-created_at", facts=("client_address", "seen_at"), topics="sessions",
+         Column("expires_at", N_("Ends at the latest"), "time", sorts=False), Column("end", "", "end", sorts=False)),
+        sort="-created_at", group=SESSIONS, family=N_("Sessions"), facts=("client_address", "seen_at"), topics="sessions",
     ),
     Area(
         "gateways", N_("Gateways"), N_("gateway"), "network", "gateways",
@@ -262,6 +269,6 @@ GROUPS = (
     (N_("Fleet"), ("desktops", "pools", "images", "centers")),
     (N_("Rules"), ("policies", "protocol-plans")),
     (N_("People"), ("users", "roles")),
-    (N_("Running"), ("sessions", "gateways", "brokers", "jobs", "events", "settings")),
+    (N_("Running"), ("desktop-sessions", "gateways", "brokers", "jobs", "events", "settings")),
 )
-NAVIGATION_TITLES = {"protocol-plans": (N_("Plans"), "layers")}
+NAVIGATION_TITLES = {"protocol-plans": (N_("Plans"), "layers"), "desktop-sessions": (N_("Sessions"), "monitor-check")}

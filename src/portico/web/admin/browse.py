@@ -15,8 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from portico.domain import access
 from portico.domain.access import Actor
 from portico.domain.model import PowerAction
-from portico.errors import Conflict, Invalid, PorticoError
-from portico.services import configure, power, release
+from portico.errors import Invalid, PorticoError
+from portico.services import configure, naming, power, release
 from portico.services.broker import Broker
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
@@ -114,9 +114,16 @@ def bulk(request: Request, form: Annotated[FormData, Depends(posted)]) -> Respon
         return see(request, "/admin/desktops")
     if not form.get("sure"):
         return console(request, "admin/bulk.html", me, area=area, ids=ids, action=action, label=BULK[action])
-    refused = [problem for id in ids if (problem := _do(broker_of(request), me.actor, id, action))]
-    if refused:
-        raise Conflict(refused[0].sentence, detail=f"{len(refused)} of {len(ids)} refused")
+    broker = broker_of(request)
+    problems = {id: _do(broker, me.actor, id, action) for id in ids}
+    if any(problems.values()):
+        known = naming.names(broker, me.actor, {"desktops": ids})
+        name = {id: known["desktops", id].name if ("desktops", id) in known else id for id in ids}
+        done = [(id, name[id]) for id, problem in problems.items() if problem is None]
+        refused = [(id, name[id], problem.sentence) for id, problem in problems.items() if problem is not None]
+        return console(
+            request, "admin/bulk_done.html", me, 409, area=area, label=BULK[action], done=done, refused=refused
+        )
     return see(request, f"/admin/desktops?done=queued&count={len(ids)}")
 
 

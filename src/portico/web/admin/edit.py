@@ -9,14 +9,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.domain import access
+from portico.domain.model import ProvisionLimits
 from portico.errors import Conflict, Invalid
-from portico.services import centers, configure
+from portico.services import centers, configure, consequences
 from portico.services.sessions import SignedIn
 from portico.web import forms
 from portico.web.admin import cells
 from portico.web.admin.areas import AREAS, Area
 from portico.web.admin.frame import area_of, console
 from portico.web.admin.layouts import LINES, Layout, layout
+from portico.web.admin.preview import CHANGED, DELETED
 from portico.web.guard import PageRoute, administrator, posted, see
 from portico.web.rendering import N_, broker_of
 
@@ -148,7 +150,22 @@ def form_context(
         "loose": loose,
         "layout": made,
         "title_of": cells.title_of,
+        "builds": _builds(request, me, area, item),
+        "touched": consequences.of_change(broker_of(request), me.actor, area.noun, str(item["id"]))
+        if "id" in item
+        else [],
+        "changed_words": CHANGED,
     }
+
+
+def _builds(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -> int | None:
+    """Return how many desktops saving the pool would build at once; None for what builds nothing."""
+    if area.noun != "pools":
+        return None
+    typed = forms.get(item, "provisioning.limits", {})
+    numbers = [value if isinstance(value := typed.get(name), int) else 0 for name in ("start_below", "stop_at")]
+    limits = ProvisionLimits(bool(typed.get("enabled")), *numbers)
+    return consequences.to_build(broker_of(request), me.actor, str(item.get("id") or ""), limits)
 
 
 def _form(
@@ -227,4 +244,6 @@ def _ask(
         refusal=refusal,
         undoable=area.noun in UNDOABLE,
         areas=AREAS,
+        touched=consequences.of_deletion(broker_of(request), me.actor, area.noun, str(item["id"])),
+        deleted_words=DELETED,
     )

@@ -24,6 +24,8 @@ NOTES = {
     "cancelled": N_("The job was cancelled."),
     "retried": N_("The job runs again at once."),
     "ended": N_("The session was ended."),
+    "disconnected": N_("The connection was closed."),
+    "logged-out": N_("The person is being logged out."),
     "unlocked": N_("The user can log in again."),
     "scanning": N_("The center is being scanned. New machines and images show here in a moment."),
 }
@@ -52,6 +54,7 @@ def console(
         "counted": request.query_params.get("count", ""),
         "can_edit": bool(area and access.may(me.actor, area.access, access.Level.EDIT)),
         "areas": AREAS,
+        "to_administrator": True,
         "tenant_name": tenant_name(broker_of(request), me),
     }
     return page(request, what, me, status, **{**frame, **context})

@@ -7,9 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.domain import access
-from portico.services import configure, overview
+from portico.services import configure, overview, trends
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
+from portico.web.admin import charts
 from portico.web.admin.frame import console
 from portico.web.guard import PageRoute, administrator
 from portico.web.rendering import N_, Page, broker_of
@@ -38,7 +39,17 @@ def show(request: Request, me: Annotated[SignedIn, Depends(administrator)]) -> R
     broker = broker_of(request)
     found = overview.overview(broker, me.actor)
     steps = [] if found.pools else _steps(request, me)
-    return console(request, OVERVIEW, me, found=found, steps=steps)
+    trend = trends.day(broker, me.actor)
+    nodes = [
+        (noun, node)
+        for noun, known in (("brokers", found.brokers), ("gateways", found.gateways))
+        if access.may(me.actor, noun)
+        for node in known
+    ]
+    chart = charts.demand(trend.demand, broker.now())
+    return console(
+        request, OVERVIEW, me, found=found, steps=steps, trend=trend, chart=chart, nodes=nodes, here="overview"
+    )
 
 
 def _steps(request: Request, me: SignedIn) -> list[tuple[bool, str, str, str]]:

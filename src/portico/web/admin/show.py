@@ -9,13 +9,14 @@ from starlette.responses import Response
 
 from portico.domain import access
 from portico.errors import PorticoError
-from portico.services import centers, configure, overview
+from portico.services import centers, configure, consequences, desktop_sessions, overview
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
 from portico.web.admin import cells, charts, events
 from portico.web.admin.areas import Area
 from portico.web.admin.edit import form_context
 from portico.web.admin.frame import area_of, console
+from portico.web.admin.preview import DELETED
 from portico.web.guard import PageRoute, administrator
 from portico.web.rendering import Page, broker_of, speak
 
@@ -58,6 +59,9 @@ def show(
         query = Query(filters={area.history: item_id}, sort="-id", limit=HISTORY_ROWS)
         context["events"] = events.told(broker, me.actor, configure.list_items(broker, me.actor, "events", query).items)
     else:
+        if area.deletes and access.may(me.actor, area.access, access.Level.EDIT):
+            context["touched"] = consequences.of_deletion(broker, me.actor, noun, item_id)
+            context["deleted_words"] = DELETED
         context["facts"] = [(key, value) for key, value in named.items() if key not in OWN_WAY]
         context |= _more(request, me, area, item)
     return console(request, DETAIL, me, area=area, **{"item": named, **context})
@@ -77,7 +81,13 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
     broker = broker_of(request)
     if area.noun == "pools":
         history = overview.pool_history(broker, me.actor, item["id"], CHART_HOURS)
-        return {"counts": overview.pool_counts(broker, me.actor, item["id"]), "chart": charts.demand(history)}
+        return {
+            "counts": overview.pool_counts(broker, me.actor, item["id"]),
+            "chart": charts.demand(history, broker.now()),
+        }
+    if area.noun == "desktops":
+        held = desktop_sessions.held_of(broker, me.actor, item["id"])
+        return {"held": held, "offering": desktop_sessions.offering(broker, me.actor, item["id"])}
     if area.noun == "events":
         return {"event": events.told(broker, me.actor, [item])[0]}
     if area.noun == "centers" and request.query_params.get("check"):

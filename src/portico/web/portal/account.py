@@ -1,6 +1,6 @@
 """A person's own page: how Portico looks and speaks, the password, and where they are logged in."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from zoneinfo import available_timezones
 
 from fastapi import APIRouter, Depends
@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.errors import Invalid
-from portico.services import sessions
+from portico.services import configure, sessions
+from portico.services.configure import Query
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, posted, see, signed_in
 from portico.web.portal.log_in import change
@@ -19,10 +20,13 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 THEMES = (("system", N_("As on this device")), ("light", N_("Light")), ("dark", N_("Dark")))
+# How long a token may live, in days; empty: until it is revoked.
+LIVES = ((30, N_("30 days")), (90, N_("90 days")), (365, N_("1 year")), ("", N_("Until revoked")))
 DONE = {
     "saved": N_("Saved."),
     "password": N_("The password was changed. Other sessions of yours were logged out."),
     "ended": N_("The session was ended."),
+    "revoked": N_("The token is worth nothing any more."),
 }
 
 
@@ -57,6 +61,28 @@ def new_password(request: Request, form: Annotated[FormData, Depends(posted)]) -
     return _account(request, request.state.me, errors, 422) if errors else see(request, "/account?done=password")
 
 
+@router.post("/account/tokens")
+def new_token(request: Request, form: Annotated[FormData, Depends(posted)]) -> Response:
+    """Make an API token and show it once."""
+    me: SignedIn = request.state.me
+    days = str(form.get("days") or "").strip()
+    wanted = {"name": str(form.get("name") or "").strip(), "days": int(days) if days.isdecimal() else days or None}
+    try:
+        token = configure.create_item(broker_of(request), me.actor, "tokens", wanted)
+    except Invalid as problem:
+        return _account(
+            request, me, {f"token-{name}": text for name, text in problem.fields.items()}, 422, typed=wanted
+        )
+    return _account(request, me, made=token)
+
+
+@router.post("/account/tokens/{token_id}/revoke")
+def revoke_token(request: Request, form: Annotated[FormData, Depends(posted)], token_id: str) -> Response:
+    """Make one of the person's tokens worthless."""
+    configure.delete_item(broker_of(request), request.state.me.actor, "tokens", token_id)
+    return see(request, "/account?done=revoked")
+
+
 @router.post("/account/sessions/{session_id}/end")
 def end_session(request: Request, form: Annotated[FormData, Depends(posted)], session_id: str) -> Response:
     """Log the person out somewhere else."""
@@ -65,8 +91,13 @@ def end_session(request: Request, form: Annotated[FormData, Depends(posted)], se
 
 
 def _account(
-    request: Request, me: SignedIn, errors: dict[str, str] | None = None, status: int = 200, done: str = ""
+    request: Request, me: SignedIn, errors: dict[str, str] | None = None, status: int = 200, **more: Any
 ) -> Response:
+    tokens = None
+    if me.role.may_use_api:
+        tokens = configure.list_items(
+            broker_of(request), me.actor, "tokens", Query(sort="-created_at", limit=100)
+        ).items
     return page(
         request,
         "portal/account.html",
@@ -79,5 +110,9 @@ def _account(
         themes=THEMES,
         names=LANGUAGES,
         errors=errors or {},
-        note=DONE.get(done, ""),
+        note=DONE.get(more.get("done", ""), ""),
+        tokens=tokens,
+        lives=LIVES,
+        made=more.get("made"),
+        typed=more.get("typed", {"name": "", "days": 90}),
     )

@@ -101,7 +101,20 @@ document.addEventListener("click", (event) => {
   askFirst(event);
   rows(event);
 });
+// A press that only changes the form (a line more, other menus) comes back to the same place.
+function keepPlace() {
+  const key = `place ${location.pathname}`;
+  document.addEventListener("submit", (event) => {
+    if (event.submitter?.name === "intent") sessionStorage.setItem(key, String(scrollY));
+  });
+  const place = sessionStorage.getItem(key);
+  sessionStorage.removeItem(key);
+  if (place) scrollTo(0, Number(place));
+}
+
 document.addEventListener("change", (event) => {
+  const presses = event.target.closest("[data-presses]");
+  if (presses) presses.form.querySelector(`button[value="${presses.dataset.presses}"]`)?.click();
   if (event.target.closest("[data-submit-on-change]")) event.target.form.requestSubmit();
 });
 document.addEventListener("htmx:after:swap", () => dress(document));
@@ -111,6 +124,7 @@ dress(document);
 keepMenus();
 autoOpen();
 guardForms();
+keepPlace();
 selection();
 listen();
 openPalette();

@@ -1,0 +1,148 @@
+"""What a change or a deletion would touch, in numbers, before anybody presses the button."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, func, select
+
+from portico.domain.access import Actor
+from portico.domain.model import PoolCounts, ProvisionLimits
+from portico.domain.provisioning import desktops_to_build
+from portico.services import configure
+from portico.services.broker import Broker
+from portico.store import pools
+from portico.store import tables as t
+from portico.store.scope import Tenant
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """How many of something a change touches; `what` names it: users, policies, desktops, machines, …"""
+
+    what: str
+    number: int
+
+
+def of_change(broker: Broker, actor: Actor, noun: str, id: str) -> list[Touched]:
+    """Return what saving an item touches; nothing for what touches only itself. Raises Denied, NotFound."""
+    item = configure.get_item(broker, actor, noun, id)
+    return _counted(broker, actor, CHANGES.get(noun), item)
+
+
+def of_deletion(broker: Broker, actor: Actor, noun: str, id: str) -> list[Touched]:
+    """Return what deleting an item takes with it or stands in its way. Raises Denied, NotFound."""
+    item = configure.get_item(broker, actor, noun, id)
+    return _counted(broker, actor, DELETIONS.get(noun), item)
+
+
+def to_build(broker: Broker, actor: Actor, pool_id: str, limits: ProvisionLimits) -> int:
+    """Return how many desktops a pool would start to build at once with these limits; `pool_id` is "" for a new one."""
+    counts = PoolCounts()
+    if pool_id:
+        with broker.db.read() as conn:
+            if pools.get(conn, Tenant(actor.tenant_id), pool_id) is not None:
+                counts = pools.get_counts(conn, [pool_id]).get(pool_id, counts)
+    return desktops_to_build(limits, counts)
+
+
+Counter = Callable[[Connection, Actor, Item], list[Touched]]
+
+
+def _counted(broker: Broker, actor: Actor, counter: Counter | None, item: Item) -> list[Touched]:
+    if counter is None:
+        return []
+    with broker.db.read() as conn:
+        return [touched for touched in counter(conn, actor, item) if touched.number]
+
+
+def _count(conn: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
+    there = [table.c.deleted_at.is_(None)] if "deleted_at" in table.c else []
+    return conn.scalar(select(func.count()).select_from(table).where(*there, *conditions)) or 0
+
+
+def _held(conn: Connection, *conditions: ColumnElement[bool]) -> int:
+    joined = t.assignments.join(t.desktops, t.desktops.c.id == t.assignments.c.desktop_id)
+    query = select(func.count()).select_from(joined).where(t.assignments.c.released_at.is_(None), *conditions)
+    return conn.scalar(query) or 0
+
+
+def _users_of_policy(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
+    mine, policy = t.users.c.tenant_id == actor.tenant_id, t.users.c.policy_id
+    having: Any = policy == item["id"]
+    if item["is_default"]:
+        having |= policy.is_(None)
+    return [Touched("users", _count(conn, t.users, mine, having))]
+
+
+def _users_of_role(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
+    return [Touched("users", _count(conn, t.users, t.users.c.role_id == item["id"]))]
+
+
+def _lines(conn: Connection, field: str, id: str, tenant: str) -> set[str]:
+    lines = t.pool_assignments
+    rows = conn.execute(select(lines).where(lines.c.tenant_id == tenant, lines.c.deleted_at.is_(None)))
+    return {row.policy_id for row in rows if (row.pool_id if field == "pool_id" else row.body.get(field)) == id}
+
+
+def _policies_of_plan(field: str) -> Counter:
+    def count(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
+        found = _lines(conn, field, item["id"], actor.tenant_id)
+        return [Touched("policies", len(found)), Touched("users", _users_of(conn, actor, found))]
+
+    return count
+
+
+def _users_of(conn: Connection, actor: Actor, policies: set[str]) -> int:
+    """Count the people of policies; those without one of their own have the default one."""
+    p = t.policies.c
+    default = conn.scalar(select(p.id).where(p.tenant_id == actor.tenant_id, p.is_default, p.deleted_at.is_(None)))
+    having: Any = t.users.c.policy_id.in_(policies)
+    if default in policies:
+        having |= t.users.c.policy_id.is_(None)
+    return _count(conn, t.users, t.users.c.tenant_id == actor.tenant_id, having)
+
+
+def _pool(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
+    offering = _lines(conn, "pool_id", item["id"], actor.tenant_id)
+    members = _count(conn, t.pool_members, t.pool_members.c.pool_id == item["id"])
+    return [Touched("policies", len(offering)), Touched("kept desktops", members)]
+
+
+def _desktop(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
+    return [
+        Touched("machines", 1 if item["external_id"] else 0),
+        Touched("floating addresses", 1 if item["public_address"] else 0),
+        Touched("holders", _held(conn, t.desktops.c.id == item["id"])),
+    ]
+
+
+def _center(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
+    here = t.desktops.c.center_id == item["id"]
+    return [Touched("desktops", _count(conn, t.desktops, here)), Touched("people at work", _held(conn, here))]
+
+
+def _user(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
+    open_here = (t.sessions.c.user_id == item["id"]) & t.sessions.c.ended_at.is_(None)
+    return [
+        Touched("held desktops", _held(conn, t.assignments.c.user_id == item["id"])),
+        Touched("portal sessions", _count(conn, t.sessions, open_here)),
+    ]
+
+
+def _gateway(conn: Connection, actor: Actor, item: Item) -> list[Touched]:
+    c = t.connections.c
+    return [Touched("connections", _count(conn, t.connections, c.gateway_id == item["id"], c.state == "open"))]
+
+
+_PLANS: Mapping[str, Counter] = {
+    "protocol-plans": _policies_of_plan("protocol_plan_id"),
+    "power-plans": _policies_of_plan("power_plan_id"),
+    "release-plans": _policies_of_plan("release_plan_id"),
+}
+CHANGES: Mapping[str, Counter] = {**_PLANS, "policies": _users_of_policy, "roles": _users_of_role}
+DELETIONS: Mapping[str, Counter] = {
+    **CHANGES, "pools": _pool, "desktops": _desktop, "centers": _center, "users": _user, "gateways": _gateway,
+}  # fmt: skip

@@ -1,0 +1,75 @@
+"""What a change would do, shown before it is saved or deleted: in numbers, in words."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+
+from portico.domain import access
+from portico.domain.model import ProvisionLimits
+from portico.services import consequences
+from portico.services.sessions import SignedIn
+from portico.web.admin.frame import area_of
+from portico.web.guard import PageRoute, posted
+from portico.web.rendering import broker_of, page
+from portico.web.words import N_
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
+
+MOST = 100_000
+# What is touched → the words for one and for many.
+CHANGED = {
+    "users": (N_("It holds for %(num)d user."), N_("It holds for %(num)d users.")),
+    "policies": (N_("%(num)d policy uses it."), N_("%(num)d policies use it.")),
+}
+DELETED = {
+    "users": (N_("%(num)d user has it."), N_("%(num)d users have it.")),
+    "policies": CHANGED["policies"],
+    "kept desktops": (
+        N_("%(num)d desktop belongs to it. It stays, and this pool offers it no more."),
+        N_("%(num)d desktops belong to it. They stay, and this pool offers them no more."),
+    ),
+    "machines": (
+        N_("%(num)d machine and its disk are deleted in the cloud."),
+        N_("%(num)d machines and their disks are deleted in the cloud."),
+    ),
+    "floating addresses": (N_("%(num)d floating IP is given back."), N_("%(num)d floating IPs are given back.")),
+    "people at work": (
+        N_("%(num)d person has a desktop there and loses it."),
+        N_("%(num)d people have a desktop there and lose it."),
+    ),
+    "holders": (
+        N_("%(num)d person has it. Take it back first."),
+        N_("%(num)d people have it. Take it back first."),
+    ),
+    "desktops": (
+        N_("%(num)d desktop disappears from Portico. The machine itself stays in the cloud."),
+        N_("%(num)d desktops disappear from Portico. The machines themselves stay in the cloud."),
+    ),
+    "held desktops": (N_("%(num)d desktop is taken back."), N_("%(num)d desktops are taken back.")),
+    "portal sessions": (N_("%(num)d portal session ends."), N_("%(num)d portal sessions end.")),
+    "connections": (
+        N_("It carries %(num)d connection, which ends."),
+        N_("It carries %(num)d connections, which end."),
+    ),
+}
+
+
+@router.post("/pools/{pool_id}/preview")
+def builds(request: Request, form: Annotated[FormData, Depends(posted)], pool_id: str) -> Response:
+    """Show how many desktops the limits that are being typed would build at once."""
+    me: SignedIn = request.state.me
+    area_of(me, "pools", access.Level.EDIT)
+    start_below, stop_at = (_number(form, f"provisioning.limits.{name}") for name in ("start_below", "stop_at"))
+    enabled = str(form.get("provisioning.limits.enabled") or "") == "on"
+    limits = ProvisionLimits(enabled=enabled, start_below=start_below, stop_at=stop_at)
+    wanted = "" if pool_id == "new" else pool_id
+    number = consequences.to_build(broker_of(request), me.actor, wanted, limits)
+    return page(request, "admin/builds.html", me, builds=number)
+
+
+def _number(form: FormData, name: str) -> int:
+    text = str(form.get(name) or "").strip()
+    return min(int(text), MOST) if text.isascii() and text.isdigit() and len(text) < 9 else 0
