@@ -123,6 +123,8 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
     "desktop.no_protocol": (N_("The desktop offers no display protocol."), HELP_DESK),
     "build.error": (N_("The cloud could not make the desktop: %(detail)s"), ADMINISTRATOR),
     "build.refused": (N_("The cloud refused to make the desktop: %(detail)s"), ADMINISTRATOR),
+    "build.unwanted": (N_("The desktop was not made any more, since nothing asks for it now."), ""),
+    "center.deleted": (N_("The center that it came from was deleted."), ""),
     "build.again": (N_("The desktop was surely never made, so it is asked for again."), ""),
     "build.deadline": (N_("The cloud did not finish the desktop in time."), N_("Look at the machine in the cloud.")),
     "build.never_answered": (
