@@ -1,9 +1,8 @@
-"""Hashing of passwords: Argon2id (RFC 9106) in a bounded pool, so that typing passwords cannot exhaust the broker."""
+"""Hashing of passwords: Argon2id (RFC 9106), at most one a core at a time, so that typing passwords cannot exhaust the broker."""
 
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from argon2 import PasswordHasher
@@ -19,12 +18,12 @@ MAX_LENGTH = 1024
 
 
 class Hasher:
-    """Hashes and verifies passwords, one thread per core."""
+    """Hashes and verifies passwords in the thread that asks, when it is its turn."""
 
     def __init__(self, memory_kib: int = 19_456, time_cost: int = 2) -> None:
         """Choose the cost: the default is OWASP's for Argon2id."""
         self._argon = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hash")
+        self._cores = threading.BoundedSemaphore(os.cpu_count() or 1)
         self._room = threading.BoundedSemaphore(QUEUE_LIMIT)
         self._nobody = self._argon.hash("nobody has this password")
 
@@ -53,6 +52,7 @@ class Hasher:
                 "Too many people are logging in at this moment. Try again in a few seconds.", retry_after=3
             )
         try:
-            return self._pool.submit(function, *args, **kwargs).result()
+            with self._cores:
+                return function(*args, **kwargs)
         finally:
             self._room.release()

@@ -78,13 +78,14 @@ class Database:
                 yield conn
             return
         with self._writer_turn, self._reader.connect() as conn:
-            conn.exec_driver_sql("BEGIN IMMEDIATE")
+            driver: Any = conn.connection.driver_connection
+            conn.exec_driver_sql("BEGIN IMMEDIATE")  # through SQLAlchemy, whose errors callers know
             try:
                 yield conn
             except BaseException:
-                conn.exec_driver_sql("ROLLBACK")
+                driver.execute("ROLLBACK")
                 raise
-            conn.exec_driver_sql("COMMIT")
+            driver.execute("COMMIT")
 
     def dispose(self) -> None:
         """Close all connections."""
