@@ -16,7 +16,7 @@ from portico.domain.model import Client, Pool
 from portico.jobs import cadence
 from portico.jobs.runner import Runner
 from portico.ports.cloud import Capabilities, CloudContext, MachineSpec, Scan
-from portico.services import agents, gateways, inventory, login
+from portico.services import agents, gateways, inventory, login, membership
 from portico.services.broker import Broker
 from portico.services.keys import KeyRing
 from portico.services.sessions import SignedIn
@@ -105,7 +105,10 @@ class Fleet:
         rule = provisioning.pop("rule", {})
         made = {"center_id": CENTER, "image": "fake-linux", "deletable": True, "limits": limits} | provisioning
         first = {"next_sequence": 1, "build_epoch": 0, "failures_in_row": 0, "stopped_reason": "", "counts": {}}
-        return self.insert(t.pools, name=name, body={"rule": rule, "provisioning": made}, **first)
+        pool_id = self.insert(t.pools, name=name, body={"rule": rule, "provisioning": made}, **first)
+        self.change(t.pools, pool_id)
+        membership.rewrite(self.broker, pool_id)
+        return pool_id
 
     def limits(self, pool_id: str, start_below: int, stop_at: int) -> None:
         body = self.row(t.pools, pool_id).body

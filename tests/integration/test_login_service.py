@@ -287,7 +287,11 @@ def test_two_brokers_that_start_at_once_agree_on_one_set_of_keys(fresh_database_
 
     with ThreadPoolExecutor(4) as threads:
         assert len(set(threads.map(start, range(4)))) == 1
-    assert {row.id for row in [*broker.db.engine.connect().execute(select(t.keys))]} == {"tickets-1", "ca-1", "ssh_user_ca-1"}
+    assert {row.id for row in [*broker.db.engine.connect().execute(select(t.keys))]} == {
+        "tickets-1",
+        "ca-1",
+        "ssh_user_ca-1",
+    }
     broker.db.dispose()
 
 
@@ -297,7 +301,9 @@ def test_two_brokers_that_found_a_deployment_at_once_found_it_once(fresh_databas
         for table in reversed(t.metadata.sorted_tables):
             if table.name != "keys":
                 conn.execute(table.delete())
-    brokers = [broker] * 4 if broker.db.is_sqlite else [replace(broker, db=Database(fresh_database_url)) for _ in range(4)]
+    brokers = (
+        [broker] * 4 if broker.db.is_sqlite else [replace(broker, db=Database(fresh_database_url)) for _ in range(4)]
+    )
     barrier = threading.Barrier(4)
 
     def found(one):

@@ -124,7 +124,7 @@ outbox = Table(  # what a broker wants of an agent or a gateway, until it is tak
     "outbox",
     metadata,
     Column("id", RowNumber, primary_key=True, autoincrement=True),
-    Column("target", Word, nullable=False),  # agent:<id> | gateway:<id>
+    Column("target", Name, nullable=False),  # agent:<id> | gateway:<id>
     Column("message", Json, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),

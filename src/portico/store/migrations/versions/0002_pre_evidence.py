@@ -13,6 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    with op.batch_alter_table("outbox") as outbox:  # "gateway:" and an id are longer than a word
+        outbox.alter_column("target", type_=types.Name, existing_type=types.Word, existing_nullable=False)
     op.add_column("agents", sa.Column("past_boots", types.Json, nullable=True))
     op.create_index("ix_events_pool", "events", ["pool_id", "code", "at"])
     op.drop_index("uq_desktops_name", table_name="desktops")
