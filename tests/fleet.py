@@ -1,5 +1,8 @@
 """A deployment for tests of services: a fake cloud, a pool, a policy that offers from it, and a clock that the test moves."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -236,6 +239,26 @@ class Agent:
     def report(self, events: list[dict[str, Any]] | None = None, *, boot: str | None = None, **more: Any) -> None:
         message = {"v": 1, "boot_id": boot or self.boot, "sequence": self.sequence, "events": events or [], **more}
         agents.report(self.fleet.broker, self.id, message)
+
+    @contextmanager
+    def answering(self) -> Iterator[list[str]]:
+        """Answer the broker's commands meanwhile, as an agent that holds the channel open does; gives their kinds."""
+        done, seen = threading.Event(), list[str]()
+
+        def listen() -> None:
+            while not done.wait(0.02):
+                for one in agents.commands(self.fleet.broker, self.id):
+                    seen.append(one["kind"])
+                    answer = {"id": one["id"], "ok": True, "port": 5901, "username": "user", "password": "once"}
+                    self.report(results=[answer])
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            done.set()
+            thread.join(30)
 
     def reboot(self, boot: str = "boot-2") -> None:
         self.boot, self.sequence = boot, 0
