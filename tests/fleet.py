@@ -1,5 +1,8 @@
 """A deployment for tests of services: a fake cloud, a pool, a policy that offers from it, and a clock that the test moves."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +19,7 @@ from portico.domain.model import Client, Pool
 from portico.jobs import cadence
 from portico.jobs.runner import Runner
 from portico.ports.cloud import Capabilities, CloudContext, MachineSpec, Scan
-from portico.services import agents, gateways, inventory, login
+from portico.services import agents, gateways, inventory, login, membership
 from portico.services.broker import Broker
 from portico.services.keys import KeyRing
 from portico.services.sessions import SignedIn
@@ -105,7 +108,10 @@ class Fleet:
         rule = provisioning.pop("rule", {})
         made = {"center_id": CENTER, "image": "fake-linux", "deletable": True, "limits": limits} | provisioning
         first = {"next_sequence": 1, "build_epoch": 0, "failures_in_row": 0, "stopped_reason": "", "counts": {}}
-        return self.insert(t.pools, name=name, body={"rule": rule, "provisioning": made}, **first)
+        pool_id = self.insert(t.pools, name=name, body={"rule": rule, "provisioning": made}, **first)
+        self.change(t.pools, pool_id)
+        membership.rewrite(self.broker, pool_id)
+        return pool_id
 
     def limits(self, pool_id: str, start_below: int, stop_at: int) -> None:
         body = self.row(t.pools, pool_id).body
@@ -233,6 +239,26 @@ class Agent:
     def report(self, events: list[dict[str, Any]] | None = None, *, boot: str | None = None, **more: Any) -> None:
         message = {"v": 1, "boot_id": boot or self.boot, "sequence": self.sequence, "events": events or [], **more}
         agents.report(self.fleet.broker, self.id, message)
+
+    @contextmanager
+    def answering(self) -> Iterator[list[str]]:
+        """Answer the broker's commands meanwhile, as an agent that holds the channel open does; gives their kinds."""
+        done, seen = threading.Event(), list[str]()
+
+        def listen() -> None:
+            while not done.wait(0.02):
+                for one in agents.commands(self.fleet.broker, self.id):
+                    seen.append(one["kind"])
+                    answer = {"id": one["id"], "ok": True, "port": 5901, "username": "user", "password": "once"}
+                    self.report(results=[answer])
+
+        thread = threading.Thread(target=listen)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            done.set()
+            thread.join(30)
 
     def reboot(self, boot: str = "boot-2") -> None:
         self.boot, self.sequence = boot, 0

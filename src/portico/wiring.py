@@ -7,6 +7,8 @@ import secrets
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -72,7 +74,14 @@ def run_broker(config: Config) -> int:
     logs.configure(config.log_format, config.log_level)
     config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     db = Database(config.database_url)
-    lock = _only_broker(config.state) if db.is_sqlite else None
+    try:
+        with only_broker(config.state) if db.is_sqlite else nullcontext():
+            return _serve(config, db)
+    finally:
+        db.dispose()
+
+
+def _serve(config: Config, db: Database) -> int:
     migrate.upgrade(db)
     hooks.register()
     broker = build(config, db)
@@ -100,13 +109,11 @@ def run_broker(config: Config) -> int:
         runner.stop()
         with db.write() as conn:
             fleet.stop_broker(conn, broker.id, broker.now())
-        db.dispose()
-        if lock is not None:
-            os.close(lock)
     return 0
 
 
-def _only_broker(state: Path) -> int:
+@contextmanager
+def only_broker(state: Path) -> Iterator[None]:
     """Hold the lock that says: on SQLite there is one broker. Raises Conflict when another holds it."""
     handle = os.open(state / "broker.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -116,7 +123,10 @@ def _only_broker(state: Path) -> int:
         raise Conflict(
             "Another broker uses this SQLite database. Two brokers need PostgreSQL or SQL Server."
         ) from problem
-    return handle
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _show(broker: Broker, founded: FirstRun) -> None:

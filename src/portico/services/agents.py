@@ -132,7 +132,7 @@ def _look(
 
 def _sequence(item: Mapping[str, Any]) -> int:
     value = item.get("sequence", 0)
-    return value if isinstance(value, int) and 0 <= value < MAX_NUMBER else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER else 0
 
 
 def _keep_facts(broker: Broker, conn: Any, desktop: Desktop, facts: Mapping[str, Any]) -> None:

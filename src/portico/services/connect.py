@@ -77,7 +77,7 @@ def connect(
     with broker.db.write() as conn:
         connections.add(
             conn, id=connection_id, tenant_id=me.user.tenant_id, assignment_id=assignment.id, user_id=me.user.id,
-            session_id=me.session_id or "", protocol=chosen, client_address=client.address, created_at=now,
+            session_id=me.session_id or "", protocol=chosen, client_address=client.address[:40], created_at=now,
         )  # fmt: skip
         _wake(broker, conn, desktop)
     faults.point("connect.after_connection")

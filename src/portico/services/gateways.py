@@ -272,4 +272,4 @@ def _word(item: Mapping[str, Any], field: str) -> str:
 
 def _sequence(item: Mapping[str, Any]) -> int:
     value = item.get("sequence", 0)
-    return value if isinstance(value, int) and 0 <= value < 2**53 else 0
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**53 else 0

@@ -1,6 +1,6 @@
 """Logging in: facts, one hash, one transaction. Unknown, wrong and locked look and last the same for names nobody has."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,6 +20,7 @@ from portico.store import sessions as session_store
 
 ADDRESS_LIMIT = 30  # failures a minute from one address
 MAX_NAME = 200
+MAX_ADDRESS = 40
 COUNT_TRIES = 50  # more than guesses fit into the queue of the hashes at once
 
 
@@ -41,7 +42,7 @@ class Refused:
 
 def login(broker: Broker, name: str, password: str, client: Client, *, kind: str = "web") -> LoggedIn | Refused:
     """Log a local user in: at most six statements."""
-    now = broker.now()
+    now, client = broker.now(), replace(client, address=client.address[:MAX_ADDRESS])
     login_name = split_name(name[:MAX_NAME])[0][:MAX_NAME]
     with broker.db.read() as conn:
         row, counters = users.login_facts(conn, login_name, client.address)

@@ -64,7 +64,7 @@ class SnapshotHolder:
             return self._snapshot
         with self._lock:
             if fresh or time.monotonic() - self._looked >= LOOK_SECONDS:
-                with self._db.read() as conn:
+                with self._db.aside() as conn:
                     self._look(conn)
             return self._snapshot
 

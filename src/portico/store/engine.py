@@ -38,11 +38,19 @@ class Database:
         if not self.is_sqlite:
             settings = {"pool_size": 20, "max_overflow": 20, "pool_timeout": 30} | settings
         self.engine = create_engine(parsed, **settings)
+        few: dict[str, Any] = {
+            "pool_size": 1,
+            "max_overflow": 1,
+            "pool_pre_ping": not self.is_sqlite,
+            "pool_timeout": 30,
+        }
+        self._few = create_engine(parsed, **few)
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
         # SQLite has one writer; queueing for it here costs nothing, while its own busy handler sleeps and polls.
         self._writer_turn = threading.RLock() if self.is_sqlite else None
         if self.is_sqlite:
             event.listen(self.engine, "connect", _prepare_sqlite)
+            event.listen(self._few, "connect", _prepare_sqlite)
         else:
             event.listen(self.engine, "checkin", _note_rest)
             event.listen(self.engine, "checkout", partial(_ping_after_rest, self.engine))
@@ -71,6 +79,15 @@ class Database:
             yield conn
 
     @contextmanager
+    def aside(self) -> Iterator[Connection]:
+        """Give a connection as `read` does, from a pool of its own: for short looks of whoever may be in a transaction.
+
+        Were it the same pool, transactions that have all its connections could wait for one another's for ever.
+        """
+        with self._few.execution_options(isolation_level="AUTOCOMMIT").connect() as conn:
+            yield conn
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection in a transaction that commits when the block ends and rolls back when it raises."""
         if self._writer_turn is None:
@@ -90,6 +107,7 @@ class Database:
     def dispose(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        self._few.dispose()
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

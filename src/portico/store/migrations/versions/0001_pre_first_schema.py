@@ -51,6 +51,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_events_at", "events", ["at"], unique=False)
     op.create_index("ix_events_desktop", "events", ["desktop_id", "id"], unique=False)
+    op.create_index("ix_events_pool", "events", ["pool_id", "code", "at"], unique=False)
     op.create_index("ix_events_tenant_at", "events", ["tenant_id", "id"], unique=False)
     op.create_index("ix_events_user", "events", ["user_id", "id"], unique=False)
     op.create_table(
@@ -407,9 +408,9 @@ def upgrade() -> None:
         "desktops",
         ["center_id", "name"],
         unique=True,
-        sqlite_where=sa.text("spec IS NOT NULL"),
-        postgresql_where=sa.text("spec IS NOT NULL"),
-        mssql_where=sa.text("spec IS NOT NULL"),
+        sqlite_where=sa.text("stage IN ('intent', 'creating')"),
+        postgresql_where=sa.text("stage IN ('intent', 'creating')"),
+        mssql_where=sa.text("stage IN ('intent', 'creating')"),
     )
     op.create_table(
         "images",
@@ -503,6 +504,7 @@ def upgrade() -> None:
         sa.Column("sequence", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("seen_at", types.UTCDateTime(), nullable=True),
         sa.Column("enrolled_at", types.UTCDateTime(), nullable=True),
+        sa.Column("past_boots", types.Json, nullable=True),
         sa.ForeignKeyConstraint(["desktop_id"], ["desktops.id"], name=op.f("fk_agents_desktop_id")),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_agents_tenant_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_agents")),
