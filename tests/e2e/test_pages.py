@@ -1,78 +1,35 @@
 """The pages in a real browser: by keyboard alone, live, in both themes and widths, with nothing refused by the policy."""
 
-import socket
-import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
-from tests.brokers import PASSWORD, actor, make_broker
+from playwright.sync_api import Browser
+from tests.brokers import PASSWORD, actor
+from tests.e2e.page_server import PAGES, details, launch, log_in, serve, stocked
 
 from portico.services import configure
 from portico.services.broker import Broker
-from portico.web.app import create_app
 
 SCREENS = Path("build/screens")
-PAGES = {
-    "portal": "/", "account": "/account", "overview": "/admin", "desktops": "/admin/desktops", "pools": "/admin/pools",
-    "new-pool": "/admin/pools/new", "new-policy": "/admin/policies/new", "new-center": "/admin/centers/new", "users": "/admin/users",
-    "role": "/admin/roles/role-user?tab=settings", "jobs": "/admin/jobs", "events": "/admin/events", "settings": "/admin/settings",
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Broker:
-    broker = make_broker(tmp_path_factory.mktemp("pages"))
-    configure.create_item(broker, actor(broker), "pools", {"name": "Engineering"})
-    return broker
+    return stocked(tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
 def url(broker: Broker) -> Iterator[str]:
-    """Serve the application on a free port of this machine."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://localhost:{port}"
-    app = create_app(replace(broker, config=replace(broker.config, public_url=address)))
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", timeout_graceful_shutdown=1)
-    )
-    ready = threading.Event()
-    started = server.startup
-
-    async def startup(sockets: list[socket.socket] | None = None) -> None:
-        await started(sockets)
-        ready.set()
-
-    server.startup = startup  # type: ignore[method-assign]
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    assert ready.wait(30)
-    yield address
-    server.should_exit = True
-    thread.join(15)
+    with serve(broker) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    with launch() as browser:
         yield browser
-        browser.close()
-
-
-def log_in(page: Page, url: str) -> None:
-    """Log in as the administrator by keyboard alone: the first field has the focus."""
-    page.goto(f"{url}/login")
-    page.keyboard.type("admin")
-    page.keyboard.press("Tab")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
-    page.wait_for_selector("[data-testid=log-out]", state="attached")
 
 
 @pytest.mark.capability("S029", "S122")
@@ -115,10 +72,10 @@ def test_an_open_list_shows_what_others_make(browser: Browser, url: str, broker:
 @pytest.mark.capability("S122")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1440, 390])
-def test_every_page_fits_and_breaks_no_rule(browser: Browser, url: str, theme: str, width: int) -> None:
+def test_every_page_fits_and_breaks_no_rule(browser: Browser, url: str, theme: Any, width: int, broker: Broker) -> None:
     """No page scrolls sideways, logs an error, or wants what the policy refuses; pictures are left in build/screens."""
     SCREENS.mkdir(parents=True, exist_ok=True)
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)  # type: ignore[arg-type]
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     page = context.new_page()
     wrong: list[str] = []
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
@@ -126,7 +83,7 @@ def test_every_page_fits_and_breaks_no_rule(browser: Browser, url: str, theme: s
     page.goto(f"{url}/login")
     page.screenshot(path=SCREENS / f"log-in-{theme}-{width}.png")
     log_in(page, url)
-    for name, path in PAGES.items():
+    for name, path in (PAGES | details(broker)).items():
         page.goto(url + path)
         assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"), name
         page.screenshot(path=SCREENS / f"{name}-{theme}-{width}.png")
