@@ -112,7 +112,12 @@ def test_a_broker_that_dies_before_it_moves_the_mark_reads_again_and_changes_not
     fleet.change(t.agents, agent.id.id, sequence=0)  # as it was when the broker died
     agent.report([message[1]])
     after = fleet.row(t.assignments, got.assignment_id), fleet.codes(), len(timers(fleet))
-    assert (after[0].state, after[0].epoch, after[1], after[2]) == (before[0].state, before[0].epoch, before[1], before[2])
+    assert (after[0].state, after[0].epoch, after[1], after[2]) == (
+        before[0].state,
+        before[0].epoch,
+        before[1],
+        before[2],
+    )
 
 
 JUNK = st.recursive(
@@ -120,7 +125,9 @@ JUNK = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-FACTS = st.dictionaries(st.sampled_from(["protocols", "ssh_host_keys", "login_user", "os_family", "port"]), JUNK, max_size=4)
+FACTS = st.dictionaries(
+    st.sampled_from(["protocols", "ssh_host_keys", "login_user", "os_family", "port"]), JUNK, max_size=4
+)
 
 
 def test_any_report_is_answered_or_refused(fleet: Fleet) -> None:
@@ -131,7 +138,12 @@ def test_any_report_is_answered_or_refused(fleet: Fleet) -> None:
     @settings(max_examples=25, suppress_health_check=list(HealthCheck))
     @given(st.dictionaries(keys, JUNK), FACTS, JUNK)
     def report(junk: dict[str, Any], facts: Any, event: Any) -> None:
-        usual = {"boot_id": "boot-1", "sequence": 1, "facts": facts, "events": [event, {"sequence": event, "kind": event}]}
+        usual = {
+            "boot_id": "boot-1",
+            "sequence": 1,
+            "facts": facts,
+            "events": [event, {"sequence": event, "kind": event}],
+        }
         for message in (usual, usual | junk):
             try:
                 agents.report(fleet.broker, agent.id, message)
@@ -156,7 +168,9 @@ def test_an_agent_that_is_silent_too_long_is_unreachable_and_keeps_its_user(flee
 # --- gateways
 
 
-def gateway_says(fleet: Fleet, gateway: Any, *events: tuple[str, str], live: tuple[str, ...] = (), boot: str = "b") -> None:
+def gateway_says(
+    fleet: Fleet, gateway: Any, *events: tuple[str, str], live: tuple[str, ...] = (), boot: str = "b"
+) -> None:
     row = fleet.row(t.gateways, gateway.id)
     mark = row.sequence if row.boot_id == boot else 0
     made = [{"kind": kind, "connection": id, "sequence": mark + n + 1} for n, (kind, id) in enumerate(events)]
@@ -237,7 +251,12 @@ def test_a_reconnect_ends_the_timers_and_nothing_fires_twice(fleet: Fleet) -> No
     fleet.work()
     assert fleet.codes().count("assignment.releasing") == 1
     reason = fleet.row(t.assignments, got.assignment_id).release_reason
-    assert reason["code"] in ("release.after_disconnect", "release.no_evidence", "release.reboot_first", "release.delete")
+    assert reason["code"] in (
+        "release.after_disconnect",
+        "release.no_evidence",
+        "release.reboot_first",
+        "release.delete",
+    )
 
 
 def test_a_timer_of_an_old_epoch_does_nothing_even_at_the_last_moment(fleet: Fleet) -> None:

@@ -299,7 +299,14 @@ def test_purging_honours_each_tenants_setting(fleet: Fleet) -> None:
     me = actor(fleet.broker)
     configure.update_item(fleet.broker, me, "settings", "logs.days", {"value": 5})
     with fleet.broker.db.write() as conn:
-        event = {"at": fleet.clock(), "level": "info", "code": "login.ok", "params": {}, "actor": "x", "correlation": ""}
+        event = {
+            "at": fleet.clock(),
+            "level": "info",
+            "code": "login.ok",
+            "params": {},
+            "actor": "x",
+            "correlation": "",
+        }
         conn.execute(insert(t.events), [event | {"tenant_id": TENANT}, event | {"tenant_id": OTHER}])
         answer = {"user_id": "user", "request_hash": "x", "answer": {}, "created_at": fleet.clock()}
         conn.execute(insert(t.idempotency).values(key="old", **answer))

@@ -96,7 +96,13 @@ def test_killed_while_connecting_the_user_gets_one_desktop(fleet: Fleet, point: 
     assert not isinstance(connect.connect(fleet.broker, me, f"a.{got.assignment_id}", CLIENT, "vnc"), NoDesktop)
 
 
-DELETE = ["hand_over.before_commit", "hand_over.after_commit", "delete.before_call", "delete.after_call", "delete.after_record"]
+DELETE = [
+    "hand_over.before_commit",
+    "hand_over.after_commit",
+    "delete.before_call",
+    "delete.after_call",
+    "delete.after_record",
+]
 
 
 @pytest.mark.capability("S011", "S027", "S113")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from portico.domain.happenings import EVENTS, UNKNOWN_EVENT
 from portico.domain.model import Reason
 from portico.domain.sentences import COUNTED, SENTENCES, UNKNOWN
 
@@ -20,6 +21,13 @@ def sentence(reason: Reason) -> tuple[str, Mapping[str, object]]:
     empty = dict.fromkeys(_PLACEHOLDER.findall(message + remedy(reason.code)), "")
     given = {name: value for name, value in reason.params.items() if value is not None}
     return message, {**empty, **given, "code": reason.code}
+
+
+def event(code: str, params: Mapping[str, Any]) -> tuple[str, Mapping[str, object]]:
+    """Return the English message id of an event and what fills it, as `sentence` does for a reason."""
+    message = EVENTS.get(code) or EVENTS.get(f"*.{code.rpartition('.')[2]}", UNKNOWN_EVENT)
+    empty = dict.fromkeys(_PLACEHOLDER.findall(message), "")
+    return message, {**empty, **{name: value for name, value in params.items() if value is not None}, "code": code}
 
 
 def remedy(code: str) -> str:

@@ -62,14 +62,17 @@ POOLS: Mapping[str, tuple[str, str]] = {
         N_("Choose a network in the pool's form, or a default one in the center's."),
     ),
     "pool.quota": (
-        N_("The quota of the center is used up: %(detail)s"),
+        N_("The quota of the center is used up, so %(pool)s makes no more desktops."),
         N_("Raise the quota or delete something. The pool goes on by itself then."),
     ),
     "pool.stopped_by_errors": (
         N_("%(pool)s has stopped after %(failures)s failed builds in a row."),
         N_("Look at the last failure, then switch the pool on again."),
     ),
-    "pool.waiting_after_failure": (N_("%(pool)s waits %(seconds)s s after a failed build."), ""),
+    "pool.waiting_after_failure": (
+        N_("%(pool)s waits a while after failed builds (%(failures)s in a row)."),
+        N_("Look at the last failure. The pool tries again by itself."),
+    ),
     "pool.rule_misses_builds": (
         N_("Desktops made by %(pool)s do not match its own rule, so it has stopped."),
         N_("Change the rule or the name template so that they match."),
@@ -100,6 +103,10 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
         N_("The desktop is held back until it is sure that its last user has left."),
         N_("Restart or rebuild it, or set it free by hand."),
     ),
+    "desktop.quarantined_named": (
+        N_("%(desktop)s is held back until it is sure that its last user has left."),
+        N_("Restart or rebuild it, or set it free by hand."),
+    ),
     "desktop.failed": (N_("The desktop could not be made. %(detail)s"), HELP_DESK),
     "desktop.maintenance": (N_("The desktop is in maintenance."), N_("Try again later, or ask your help desk.")),
     "desktop.building": (N_("The desktop is being made."), WAIT),
@@ -118,6 +125,9 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
     "desktop.no_address": (N_("The desktop has no network address."), HELP_DESK),
     "desktop.no_protocol": (N_("The desktop offers no display protocol."), HELP_DESK),
     "build.error": (N_("The cloud could not make the desktop: %(detail)s"), ADMINISTRATOR),
+    "build.refused": (N_("The cloud refused to make the desktop: %(detail)s"), ADMINISTRATOR),
+    "build.again": (N_("The desktop was surely not made, so it is asked for again."), ""),
+    "build.unwanted": (N_("Its pool or its center was deleted before it was made."), ""),
     "build.deadline": (N_("The cloud did not finish the desktop in time."), N_("Look at the machine in the cloud.")),
     "build.never_answered": (
         N_("The desktop was made, but its agent never answered."),
@@ -152,9 +162,25 @@ SESSIONS: Mapping[str, tuple[str, str]] = {
         N_("You may only watch, and %(protocol)s cannot hold to that on this client."),
         N_("Open it in the browser."),
     ),
+    "assignment.by_policy": (N_("The policy %(policy)s offers it; the order is “%(order)s”."), ""),
+    "center.deleted": (N_("Its center was taken out of Portico."), N_("Open another one from the portal.")),
+    "center.offline": (
+        N_("The center %(center)s does not answer. %(detail)s"),
+        N_("Check its address and its account, then scan it."),
+    ),
+    "gateway.none_alive": (
+        N_("No gateway gives a sign of life, so nobody can open a desktop in the browser."),
+        N_("Start a gateway, or look at its log."),
+    ),
     "gateway.none": (N_("No gateway is running that could carry your session."), HELP_DESK),
     "release.by_user": (N_("You gave it back."), ""),
     "release.by_administrator": (N_("An administrator took it back."), ""),
+    "release.asked": (N_("It was taken back."), ""),
+    "release.logged_out": (N_("Its user logged out."), ""),
+    "release.log_out_without_agent": (
+        N_("Its user was to be logged out, and no agent was there to do it, so it was taken back."),
+        "",
+    ),
     "release.never_connected": (N_("It was never opened within %(minutes)s min."), ""),
     "release.after_disconnect": (N_("You were disconnected for %(minutes)s min."), ""),
     "release.log_out_after_disconnect": (

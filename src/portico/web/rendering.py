@@ -97,7 +97,13 @@ def environment() -> Environment:
         newstyle=True,
     )
     made.filters.update(
-        ago=_ago, moment=_moment, reason=reason_text, remedy=_remedy, as_reason=as_reason, instant=as_time
+        event=event_text,
+        ago=_ago,
+        moment=_moment,
+        reason=reason_text,
+        remedy=_remedy,
+        as_reason=as_reason,
+        instant=as_time,
     )
     made.globals.update(icon=icon, state_of=words.state_of, languages=i18n.languages)
     return made
@@ -130,6 +136,11 @@ def reason_text(value: Reason | Mapping[str, Any] | str | None) -> str:
     if found is None:
         return ""
     return _filled(*explain.sentence(found))
+
+
+def event_text(code: str, params: Mapping[str, Any] | None) -> str:
+    """Return what an event says, translated and filled in."""
+    return _filled(*explain.event(code, params or {}))
 
 
 def as_time(value: datetime | str | None) -> datetime | None:

@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import portico.domain
-from portico.domain.explain import MAX_DEPTH, as_json, chain, from_json, remedy, sentence
-from portico.domain.model import Reason
+import portico
+from portico.domain.explain import MAX_DEPTH, as_json, chain, event, from_json, remedy, sentence
+from portico.domain.happenings import EVENTS, UNKNOWN_EVENT
+from portico.domain.model import AssignmentState, Reason
 from portico.domain.sentences import COUNTED, SENTENCES
 
 pytestmark = pytest.mark.capability("S029")
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-SOURCES = sorted(Path(portico.domain.__path__[0]).glob("*.py"))
+HOUSE = Path(portico.__path__[0])
+SOURCES = sorted(path for part in ("domain", "services", "jobs", "web") for path in (HOUSE / part).rglob("*.py"))
 
 
 def reasons_in(path: Path) -> Iterator[tuple[str, set[str] | None]]:
@@ -52,6 +54,46 @@ def test_every_code_has_a_sentence_that_its_params_fill(code: str, params: froze
     assert code in SENTENCES
     wanted = {name for text in SENTENCES[code] for name in PLACEHOLDER.findall(text)}
     assert open_ended or wanted <= params
+
+
+# What stands in an event's code where the source fills in a state.
+FILLED = {
+    "assignment.{}": [state.value.replace(" ", "_") for state in AssignmentState],
+    "center.{}": ["online", "offline"],
+    "desktop.made_{}": ["available", "unavailable"],
+    "{}.{}": ["created", "changed", "deleted", "restored"],
+}
+
+
+def events_in(path: Path) -> Iterator[str]:
+    """Each code of an event that a file writes; what is filled in is {}."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        named = isinstance(node, ast.Call) and (getattr(node.func, "attr", "") or getattr(node.func, "id", ""))
+        if not isinstance(node, ast.Call) or named not in ("Entry", "announce", "_note"):
+            continue
+        for one in (node.args[1] if named == "Entry" and len(node.args) > 1 else None, *node.args[3:5]):
+            if isinstance(one, ast.JoinedStr):
+                yield "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in one.values)
+            elif one is not None:
+                yield from (code for code in codes_of(one) if re.fullmatch(r"[a-z]+\.[a-z_]+", code))
+
+
+HAPPENINGS = sorted({code for path in SOURCES for code in events_in(path)})
+
+
+@pytest.mark.parametrize("code", HAPPENINGS)
+def test_every_event_has_a_sentence(code: str) -> None:
+    for one in [code.replace("{}", word) for word in FILLED[code]] if "{" in code else [code]:
+        message, filling = event(one, {})
+        assert message != UNKNOWN_EVENT, one
+        assert "%(" not in message % filling
+
+
+@pytest.mark.parametrize("code", [*EVENTS, "made.up", ""])
+def test_an_event_can_always_be_told(code: str) -> None:
+    message, filling = event(code, {"detail": "50 %", "desktop": None, "more": [1]})
+    assert "%(" not in message % filling
+    assert "!" not in message
 
 
 @pytest.mark.parametrize("code", [*SENTENCES, "unknown", "made.up"])
