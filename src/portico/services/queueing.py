@@ -32,7 +32,7 @@ def enqueue(
     tenant_id: str | None = None,
     when: When = NOW,
 ) -> str:
-    """Queue a job and return its id; while its like waits, that one serves."""
+    """Queue a job and return its id; while its like waits, that one serves and its id is returned."""
     now = broker.now()
     job = jobs.NewJob(
         id=broker.new_id(),
@@ -45,5 +45,4 @@ def enqueue(
         version=KINDS[kind].version,
         reason=as_json(when.why) if when.why else None,
     )
-    jobs.put(conn, job, now)
-    return job.id
+    return jobs.put(conn, job, now)

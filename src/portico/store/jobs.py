@@ -31,8 +31,8 @@ class NewJob:
     reason: Mapping[str, Any] | None = None
 
 
-def put(conn: Connection, job: NewJob, now: datetime) -> bool:
-    """Queue a job; if its like waits already, let that one run no later than this. Returns True when it was put.
+def put(conn: Connection, job: NewJob, now: datetime) -> str:
+    """Queue a job; if its like waits already, let that one run no later than this. Returns the id of the one that serves.
 
     The job that serves is written to in any case: so it is not claimed before this transaction ends, and whoever runs it
     sees what this transaction did.
@@ -41,11 +41,11 @@ def put(conn: Connection, job: NewJob, now: datetime) -> bool:
     sooner = case((jobs.c.run_at > job.run_at, job.run_at), else_=jobs.c.run_at)
     for _ in range(PUT_TRIES):
         if conn.execute(update(jobs).where(waiting).values(run_at=sooner)).rowcount:
-            return False
+            return str(conn.execute(select(jobs.c.id).where(waiting)).scalar_one())
         try:
             with conn.begin_nested():
                 conn.execute(insert(jobs).values(**_values(job, now)))
-            return True
+            return job.id
         except IntegrityError:  # another broker put its like in between: that one serves, unless it is claimed already
             continue
     raise Conflict("The work queue is too busy for this at the moment.", detail=job.waiting_key)

@@ -15,7 +15,9 @@ from portico.domain.sentences import COUNTED, SENTENCES
 pytestmark = pytest.mark.capability("S029")
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s")
-SOURCES = sorted(path for layer in ("domain", "services") for path in Path(portico.__path__[0], layer).glob("*.py"))
+SOURCES = sorted(
+    path for layer in ("domain", "services", "jobs", "web") for path in Path(portico.__path__[0], layer).rglob("*.py")
+)
 
 
 def reasons_in(path: Path) -> Iterator[tuple[str, set[str] | None]]:
