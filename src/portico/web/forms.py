@@ -38,6 +38,7 @@ class Widget:
     required: bool = False
     error: str = ""
     note: str = ""
+    blank: bool = False  # nothing chosen is an empty text rather than nothing
     columns: tuple["Widget", ...] = ()  # of a line
     lines: tuple[tuple["Widget", ...], ...] = ()
 
@@ -136,7 +137,7 @@ def _value(form: FormData, widget: Widget) -> tuple[Any, str]:
         case "lines":
             return lines_of(form, widget.name, widget.columns), ""
         case "choice":
-            return (typed or (None if not widget.required else "")), ""
+            return typed or ("" if widget.required or widget.blank else None), ""
         case _:
             return typed.replace("\r\n", "\n"), ""
 
@@ -163,7 +164,7 @@ def _json(typed: str) -> tuple[Any, str]:
 
 
 def _filled(widget: Widget, data: Mapping[str, Any], errors: Mapping[str, str]) -> Widget:
-    value = get(data, widget.name)
+    value = get(data, widget.name, widget.value)  # A line that was just added begins with the defaults.
     error = errors.get(widget.name, "")
     if widget.kind == "lines":
         lines = tuple(

@@ -12,6 +12,7 @@ from portico.domain import access
 from portico.domain.model import ProvisionLimits
 from portico.errors import Conflict, Invalid
 from portico.services import centers, configure, consequences
+from portico.services.configure import Query
 from portico.services.sessions import SignedIn
 from portico.web import forms
 from portico.web.admin import cells
@@ -20,7 +21,7 @@ from portico.web.admin.frame import area_of, console
 from portico.web.admin.layouts import LINES, Layout, layout
 from portico.web.admin.preview import CHANGED, DELETED
 from portico.web.guard import PageRoute, administrator, posted, see
-from portico.web.rendering import N_, broker_of
+from portico.web.rendering import N_, broker_of, speak, translate
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
@@ -39,6 +40,15 @@ FIRST = {  # what a new item begins with, so that the common case is filled in
 }
 
 
+# What a center may be: its name and what it is, those that one begins with first.
+KINDS = {
+    "openstack": (N_("OpenStack"), N_("A project of an OpenStack cloud.")),
+    "local": (N_("This machine"), N_("Desktops on the machine that the broker runs on, for a first look.")),
+    "static": (N_("Machines by hand"), N_("Machines that run already: you list their addresses.")),
+    "fake": (N_("Nothing real"), N_("Thousands of desktops that do not exist, to try rules and limits.")),
+}
+
+
 @router.get("/{noun}/new")
 def show_new(
     request: Request,
@@ -53,7 +63,12 @@ def show_new(
     if not area.create:
         raise Invalid(N_("Nothing of this kind is made by hand."))
     if noun == "centers" and not kind:
-        return console(request, "admin/kinds.html", me, area=area, kinds=centers.kinds(broker_of(request)))
+        known = sorted(
+            centers.kinds(broker_of(request)),
+            key=lambda found: list(KINDS).index(found.kind) if found.kind in KINDS else -1,
+        )
+        return console(request, "admin/kinds.html", me, area=area, kinds=known, words_of=_words_of)
+    speak(request, me)
     item = _fresh(request, me, area, kind)
     if noun == "pools":
         _prefill_pool(request, me, item, center, image)
@@ -145,6 +160,7 @@ def form_context(
     loose = [text for name, text in errors.items() if name not in shown]
     return {
         "item": item,
+        "no_center": area.noun == "pools" and not made.widgets["provisioning.center_id"].options,
         "sections": sections,
         "errors": errors,
         "loose": loose,
@@ -204,12 +220,18 @@ def _errors(problem: Invalid, made: Layout) -> dict[str, str]:
     return dict(problem.fields) or {"form": problem.sentence}
 
 
+def _words_of(kind: centers.KindInfo) -> tuple[str, str]:
+    return KINDS.get(kind.kind, (kind.kind.capitalize(), kind.title))
+
+
 def _fresh(request: Request, me: SignedIn, area: Area, kind: str) -> dict[str, Any]:
     item: dict[str, Any] = {"kind": kind} if kind else {}
     made = layout(broker_of(request), me.actor, area, item)
     for widget in made.widgets.values():
         if widget.kind != "lines":
             forms.put(item, widget.name, widget.value)
+    if kind in KINDS:
+        item["name"] = translate(KINDS[kind][0])
     for key, value in _flat(FIRST.get(area.noun, {})):
         forms.put(item, key, value)
     return item
@@ -223,11 +245,19 @@ def _flat(data: Mapping[str, Any], path: str = "") -> list[tuple[str, Any]]:
 
 
 def _prefill_pool(request: Request, me: SignedIn, item: dict[str, Any], center: str, image: str) -> None:
-    known = cells.options_of(broker_of(request), me.actor, "centers")
+    """Begin with the image that was chosen, by our id or by that of its cloud, else with the first one of the center."""
+    broker = broker_of(request)
+    images = configure.list_items(broker, me.actor, "images", Query(limit=cells.ALL)).items
+    here = [one for one in images if center in ("", one["center_id"])]
+    chosen = next(
+        (one for one in images if image and image in (one["id"], one["external_id"])), here[0] if here else None
+    )
+    known = cells.options_of(broker, me.actor, "centers")
     only = known[0].value if len(known) == 1 else None
-    forms.put(item, "provisioning.center_id", center or only)
-    if image:
-        forms.put(item, "provisioning.image", image)
+    forms.put(item, "provisioning.center_id", chosen["center_id"] if chosen else center or only)
+    if chosen:
+        item["name"] = chosen["name"]
+        forms.put(item, "provisioning.image", chosen["external_id"])
 
 
 def _ask(

@@ -115,7 +115,7 @@ def _with_cloud(
     for name, menu in CLOUD_MENUS.items():
         options = tuple(Option(choice.value, choice.label, choice.note) for choice in getattr(choices, menu))
         if options:
-            filled[name] = replace(widgets[name], kind="choice", options=options)
+            filled[name] = replace(widgets[name], kind="choice", options=options, blank=widgets[name].kind == "text")
     return filled, "", True
 
 

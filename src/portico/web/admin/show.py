@@ -34,7 +34,12 @@ OWN_WAY = frozenset(
 
 @router.get("/{noun}/{item_id}")
 def show(
-    request: Request, me: Annotated[SignedIn, Depends(administrator)], noun: str, item_id: str, tab: str = "overview"
+    request: Request,
+    me: Annotated[SignedIn, Depends(administrator)],
+    noun: str,
+    item_id: str,
+    tab: str = "overview",
+    offer: str = "",
 ) -> Response:
     """Show one object."""
     area = area_of(me, noun)
@@ -52,6 +57,8 @@ def show(
         "cell": cells.cell,
     }
     if tab == "settings":
+        if noun == "policies" and offer:
+            item = {**item, "assignments": [*item["assignments"], {"pool_id": offer, "quantity": 1}]}
         context |= form_context(request, me, area, item, {})
         if noun == "pools":
             context["counts"] = overview.pool_counts(broker, me.actor, item_id)
