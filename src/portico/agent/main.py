@@ -4,7 +4,6 @@ Four threads: the main one looks, one reports, one waits for commands at the bro
 """
 
 import argparse
-import collections
 import datetime
 import logging
 import os
@@ -42,7 +41,7 @@ class Agent:
         self._sights: List[Sight] = []
         self._looking = threading.Lock()
         self._commanding = threading.Lock()
-        self._results: collections.OrderedDict[str, Dict[str, Any]] = collections.OrderedDict()
+        self._results: Dict[str, Dict[str, Any]] = {}
         self._unsent_results: List[Dict[str, Any]] = []
         self._news = threading.Event()  # something is to be reported at once
         self._enrolled = threading.Event()
@@ -94,7 +93,7 @@ class Agent:
             if name not in self._results:
                 self._results[name] = self._hands.carry_out(command)
                 while len(self._results) > _MOST_RESULTS:
-                    self._results.popitem(last=False)
+                    del self._results[next(iter(self._results))]  # the oldest: dicts keep their order
                 log.info("command done kind=%s ok=%s", command.get("kind"), self._results[name]["ok"])
             result = self._results[name]
         self.look()

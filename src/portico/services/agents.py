@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from portico.domain.model import AgentState, Desktop, SessionState, Stage
+from portico.domain.model import AgentState, Desktop, Power, SessionState, Stage
 from portico.domain.states import Event
 from portico.errors import Invalid, Unauthenticated
 from portico.services import evidence, power, provision
@@ -125,6 +125,8 @@ def _look(
             _keep_facts(broker, conn, desktop, facts)
         elif desktop.agent is not AgentState.RUNNING:
             desktops.change(conn, desktop.id, broker.now(), agent=str(AgentState.RUNNING))
+        if desktop.power in (Power.UNKNOWN, Power.STARTING):  # who speaks runs; no need to wait for the next inventory
+            desktops.change(conn, desktop.id, broker.now(), power=str(Power.RUNNING))
         if desktop.stage in (Stage.BUILDING, Stage.PREPARING) and (facts or desktop.protocols):
             provision.note_ready(broker, conn, desktop)
         return desktop, row, sorted(fresh, key=_sequence)
