@@ -20,7 +20,7 @@ def test_every_state_and_stage_has_its_line() -> None:
     assert set(STAGE) == set(Stage)
 
 
-@pytest.mark.parametrize("state", USABLE)
+@pytest.mark.parametrize("state", sorted(USABLE))
 def test_what_a_user_may_use_can_be_taken_back(state: AssignmentState) -> None:
     assert next_assignment_state(state, Event.RELEASE) is AssignmentState.RELEASING
 
@@ -37,6 +37,6 @@ def test_every_living_desktop_can_be_deleted_and_can_vanish(stage: Stage) -> Non
     assert may_stage(stage, Stage.GONE)
 
 
-@pytest.mark.parametrize("stage", IN_FLIGHT)
+@pytest.mark.parametrize("stage", sorted(IN_FLIGHT))
 def test_every_build_can_fail(stage: Stage) -> None:
     assert may_stage(stage, Stage.FAILED)
