@@ -19,11 +19,12 @@ from portico.domain.model import Client, Pool
 from portico.jobs import cadence
 from portico.jobs.runner import Runner
 from portico.ports.cloud import Capabilities, CloudContext, MachineSpec, Scan
-from portico.services import agents, gateways, inventory, login, membership
+from portico.services import agents, gateways, inventory, login, membership, provision
 from portico.services.broker import Broker
 from portico.services.keys import KeyRing
-from portico.services.sessions import SignedIn
+from portico.services.sessions import SignedIn, hash_secret
 from portico.services.snapshot import CONFIGURATION, SnapshotHolder
+from portico.store import agents as store
 from portico.store import pools
 from portico.store import tables as t
 from portico.store.engine import Database
@@ -173,8 +174,6 @@ class Fleet:
 
     def fill(self, pool_id: str) -> None:
         """Build what the pool lacks, to the end."""
-        from portico.services import provision
-
         provision.refill(self.broker, pool_id)
         self.work()
 
@@ -200,9 +199,6 @@ class Fleet:
 
     def agent(self, desktop_id: str, **facts: Any) -> "Agent":
         """Enrol an agent on a desktop, whether one was expected or not."""
-        from portico.services.sessions import hash_secret
-        from portico.store import agents as store
-
         token = str(uuid4())
         with self.broker.db.write() as conn:
             row = store.get_of_desktop(conn, desktop_id)

@@ -9,7 +9,7 @@ from pkgutil import resolve_name
 from typing import Any
 
 from portico.config import load
-from portico.errors import Invalid
+from portico.errors import Invalid, PorticoError
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load()
         resolve_name("portico.logs:configure")(settings.log_format, settings.log_level)
         return int(function(settings, *([arguments.verb] if command.call == "verb" else [])) or 0)
-    except Invalid as trouble:
+    except PorticoError as trouble:
         sys.stderr.write(f"portico: {trouble.sentence}\n")
         return 2
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
@@ -93,6 +94,8 @@ def _serve(config: Config, db: Database) -> int:
         _show(broker, founded)
     certificate, key = _certificate(broker, "broker", config.listen)
     _certificate(broker, "front", config.front_listen)
+    # uvicorn sends itself the signal again when it has shut down; without a handler that would be the end, here and now.
+    signal.signal(signal.SIGTERM, _leave)
     runner = Runner(broker)
     runner.start(alone=db.is_sqlite)
     host, _, port = config.listen.rpartition(":")
@@ -110,6 +113,10 @@ def _serve(config: Config, db: Database) -> int:
         with db.write() as conn:
             fleet.stop_broker(conn, broker.id, broker.now())
     return 0
+
+
+def _leave(_signal: int, _frame: object) -> None:
+    raise SystemExit(0)
 
 
 @contextmanager

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.brokers import PASSWORD
+from tests.brokers import PASSWORD, actor
 from tests.fleet import CENTER, CLIENT, Fleet
 
-from portico.domain.model import NoDesktop
-from portico.errors import Conflict, Denied, NotFound, Unavailable
-from portico.services import connect, gateways, login, release
+from portico.domain.model import NoDesktop, PowerAction
+from portico.errors import Conflict, Denied, NotFound, Unauthenticated, Unavailable
+from portico.services import configure, connect, gateways, login, release
 from portico.services.connect import Connecting
 from portico.services.portal import offers
 from portico.services.sessions import SignedIn
+from portico.store import events
 from portico.store import tables as t
 
 pytestmark = pytest.mark.capability("S029", "S030")
@@ -138,8 +139,6 @@ def test_a_desktop_lost_between_offer_and_click_is_replaced_by_the_next(fleet: F
 @pytest.mark.capability("S025", "S026")
 def test_a_desktop_that_rests_is_started(fleet: Fleet) -> None:
     found = fleet.desktops(1)[0]
-    from portico.domain.model import PowerAction
-
     fleet.cloud().power(found.external_id, PowerAction.STOP)
     fleet.scan()
     line = fleet.line(fleet.pool())
@@ -219,8 +218,6 @@ def test_a_ticket_of_before_a_release_opens_nothing(fleet: Fleet) -> None:
 
 
 def test_a_ticket_expires(fleet: Fleet) -> None:
-    from portico.errors import Unauthenticated
-
     me, got, gateway = with_session(fleet)
     text = connect.ticket(fleet.broker, me, got.id)["ticket"]
     fleet.clock.forward(91)
@@ -279,8 +276,6 @@ def test_a_protocol_that_nothing_carries_is_refused_with_the_reason(fleet: Fleet
 
 @pytest.mark.capability("S010")
 def test_who_waits_is_told_how_long_that_took_lately(fleet: Fleet) -> None:
-    from portico.store import events
-
     found = fleet.desktops(1)[0]
     pool = fleet.pool()
     line = fleet.line(pool)
@@ -326,12 +321,9 @@ def test_a_release_needs_the_right_and_a_locked_desktop_stays(fleet: Fleet) -> N
 
 
 @pytest.mark.capability("S089")
-def test_deleting_a_center_ends_what_hangs_on_it_and_restoring_it_brings_it_back(fleet: Fleet) -> None:
-    from tests.brokers import actor
-
-    from portico.services import configure, hooks
-
-    hooks.register()
+def test_deleting_a_center_ends_what_hangs_on_it_and_restoring_it_brings_it_back(
+    fleet: Fleet, with_hooks: None
+) -> None:
     fleet.desktops(3)
     fleet.center("other")
     line = fleet.line(fleet.pool(center_id=None))

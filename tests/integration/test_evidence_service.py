@@ -1,19 +1,23 @@
 """What agents and gateways report moves assignments, whatever the order in which it comes."""
 
-import contextlib
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.brokers import actor
 from tests.fleet import CLIENT, Fleet
 
+from portico.domain.jobs import AssignmentTimer
 from portico.domain.model import PowerAction
 from portico.domain.states import Event
 from portico.errors import Invalid
 from portico.services import agents, connect, evidence, gateways, power, release
+from portico.services.claims import Claim
 from portico.services.connect import Connecting
 from portico.services.sessions import SignedIn
+from portico.store import jobs
 from portico.store import tables as t
 
 pytestmark = pytest.mark.capability("S032", "S029")
@@ -146,7 +150,7 @@ def test_any_report_is_answered_or_refused(fleet: Fleet) -> None:
             "events": [event, {"sequence": event, "kind": event}],
         }
         for message in (usual, usual | junk):
-            with contextlib.suppress(Invalid):
+            with suppress(Invalid):
                 agents.report(fleet.broker, agent.id, message)
 
     report()
@@ -259,10 +263,6 @@ def test_a_reconnect_ends_the_timers_and_nothing_fires_twice(fleet: Fleet) -> No
 
 
 def test_a_timer_of_an_old_epoch_does_nothing_even_at_the_last_moment(fleet: Fleet) -> None:
-    from portico.domain.jobs import AssignmentTimer
-    from portico.services.claims import Claim
-    from portico.store import jobs
-
     _, got = used_desktop(fleet, {"release_after_disconnect_minutes": 10})
     agent = fleet.agent(got.desktop_id)
     agent.report(agent.happened("logged_on", "disconnected"))
@@ -300,10 +300,6 @@ def test_a_power_plan_that_was_overtaken_by_the_user_stops_nothing(fleet: Fleet)
     agent = fleet.agent(got.desktop_id)
     agent.report(agent.happened("logged_on", "disconnected"))
     fleet.clock.forward(minutes=10, seconds=1)
-    from portico.domain.jobs import AssignmentTimer
-    from portico.services.claims import Claim
-    from portico.store import jobs
-
     row = timers(fleet, "power")[0]
     with fleet.broker.db.write() as conn:
         fence = jobs.claim(conn, row, fleet.broker.id, fleet.clock(), 60)
@@ -338,7 +334,7 @@ def test_a_single_use_desktop_is_deleted_at_log_out_and_another_is_made(fleet: F
 
 @pytest.mark.capability("S025", "S026", "S111")
 def test_a_permanent_desktop_is_handed_on_after_a_log_off_and_never_deleted(fleet: Fleet) -> None:
-    _me, got = used_desktop(fleet, {"delete_after_release": True, "release_after_log_out_minutes": 0}, deletable=False)
+    _, got = used_desktop(fleet, {"delete_after_release": True, "release_after_log_out_minutes": 0}, deletable=False)
     agent = fleet.agent(got.desktop_id)
     agent.report(agent.happened("logged_on", "logged_off"), sessions=[])
     fleet.work()
@@ -408,8 +404,6 @@ def test_a_desktop_without_an_agent_is_reset_before_the_next_user(fleet: Fleet) 
 
 @pytest.mark.capability("S026")
 def test_a_machine_without_power_holds_nobody(fleet: Fleet) -> None:
-    from tests.brokers import actor
-
     me, got = used_desktop(fleet, deletable=False)
     fleet.agent(got.desktop_id)
     power.power(fleet.broker, actor(fleet.broker), got.desktop_id, PowerAction.STOP)
@@ -421,8 +415,6 @@ def test_a_machine_without_power_holds_nobody(fleet: Fleet) -> None:
 
 
 def test_an_administrator_takes_a_desktop_back(fleet: Fleet) -> None:
-    from tests.brokers import actor
-
     _, got = used_desktop(fleet, {"delete_after_release": True})
     release.release_desktop(fleet.broker, actor(fleet.broker), got.desktop_id)
     fleet.work()

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, update
 from tests.brokers import OTHER, TENANT, actor
-from tests.fleet import CENTER, Fleet, second
+from tests.fleet import CENTER, CLIENT, SCOPE, Fleet, second
 
-from portico.domain.jobs import CenterScan, Nothing, OfPool
+from portico.domain.jobs import CenterScan, DesktopPower, Nothing, OfPool
 from portico.errors import CloudError, Conflict
 from portico.jobs import cadence
 from portico.jobs.runner import Runner
-from portico.services import configure, hooks, housekeeping
+from portico.services import configure, connect, housekeeping, queue
 from portico.services.claims import Claim
 from portico.services.queueing import When, enqueue
 from portico.store import jobs
@@ -87,9 +87,6 @@ def test_each_of_many_jobs_runs_once_however_many_claim(fleet: Fleet) -> None:
                 with db.write() as conn:
                     assert jobs.finish(conn, row.id, fence, jobs.DONE, fleet.clock())
 
-    from portico.store.scope import System
-
-    SCOPE = System("test")
     with ThreadPoolExecutor(6) as threads:
         list(threads.map(work, range(6)))
     assert (len(ran), set(ran.values()), crowded) == (300, {1}, [])
@@ -187,8 +184,6 @@ def test_failures_are_tried_again_later_each_time_and_then_said(fleet: Fleet) ->
     fleet.fill(pool)
     desktop = fleet.rows(t.desktops)[0]
     fleet.settings(errors="power:error")
-    from portico.domain.jobs import DesktopPower
-
     job = put(fleet, "desktop_power", DesktopPower(desktop.id, "stop"), tenant_id=TENANT)
     waits = []
     for _ in range(9):
@@ -201,8 +196,6 @@ def test_failures_are_tried_again_later_each_time_and_then_said(fleet: Fleet) ->
     assert waits == [30, 60, 120, 240]
     assert (row.state, row.attempts) == ("failed", 5)
     assert fleet.codes().count("job.failed") == 1
-    from portico.services import queue
-
     queue.retry(fleet.broker, actor(fleet.broker), job)
     fleet.settings()
     fleet.work()
@@ -248,8 +241,7 @@ def test_kinds_and_versions_of_a_newer_broker_are_left_alone_and_hold_up_nothing
 
 
 @pytest.mark.capability("S089", "S097", "S109")
-def test_new_pools_and_centers_get_their_regular_jobs(fleet: Fleet) -> None:
-    hooks.register()
+def test_new_pools_and_centers_get_their_regular_jobs(fleet: Fleet, with_hooks: None) -> None:
     me = actor(fleet.broker)
     center = configure.create_item(fleet.broker, me, "centers", {"name": "New", "kind": "bare", "settings": {}})
     pool = configure.create_item(fleet.broker, me, "pools", {"name": "New"})
@@ -324,10 +316,6 @@ def test_purging_honours_each_tenants_setting(fleet: Fleet) -> None:
 
 
 def test_what_still_hangs_together_is_not_purged(fleet: Fleet) -> None:
-    from tests.fleet import CLIENT
-
-    from portico.services import connect
-
     fleet.desktops(1)
     line = fleet.line(fleet.pool())
     me = fleet.log_in()

@@ -11,6 +11,7 @@ from sqlalchemy import JSON, inspect
 from portico.errors import Conflict
 from portico.store import migrate, tables, types
 from portico.store.engine import Database
+from portico.wiring import only_broker
 
 pytestmark = pytest.mark.capability("S039", "S040")
 
@@ -91,8 +92,6 @@ def test_brokers_that_migrate_at_once_do_it_once(empty_database_url: str) -> Non
 
 
 def test_on_sqlite_there_is_one_broker(tmp_path) -> None:
-    from portico.wiring import only_broker
-
     with only_broker(tmp_path), pytest.raises(Conflict, match="Another broker"), only_broker(tmp_path):
         pass
     with only_broker(tmp_path):

@@ -5,11 +5,15 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.fleet import CENTER, Fleet, second
+from tests.brokers import actor
+from tests.fleet import CENTER, CLIENT, Fleet, second
 
 from portico.domain.model import PowerAction
+from portico.errors import Conflict
 from portico.ports.cloud import MachineSpec
-from portico.services import connect, inventory, power, provision
+from portico.services import configure, connect, inventory, power, provision
+from portico.services.claims import Claim
+from portico.services.configure_pools import NAME_TAGS
 from portico.services.portal import offers
 from portico.store import desktops, jobs
 from portico.store import tables as t
@@ -109,8 +113,6 @@ def test_a_name_may_be_given_again_when_its_desktop_is_gone(fleet: Fleet) -> Non
 
 @pytest.mark.capability("S102")
 def test_every_tag_that_a_form_accepts_is_filled_in(fleet: Fleet) -> None:
-    from portico.services.configure_pools import NAME_TAGS
-
     template = "-".join(f"{{{tag}}}" for tag in NAME_TAGS)
     pool = fleet.pool("Lab", start_below=1, stop_at=1, name_template=template)
     fleet.fill(pool)
@@ -153,13 +155,8 @@ def test_three_failed_builds_stop_a_pool_and_say_why(fleet: Fleet) -> None:
     assert fleet.codes().count("desktop.build_failed") == 3
     assert fleet.codes().count("pool.stopped_by_errors") == 1
     assert fleet.machines().machines == ()
-    refused = offers(fleet.broker, fleet_user_offers(fleet, pool))
-    assert refused.offers == ()
-
-
-def fleet_user_offers(fleet: Fleet, pool: str):
     fleet.line(pool)
-    return fleet.log_in()
+    assert offers(fleet.broker, fleet.log_in()).offers == ()
 
 
 @pytest.mark.capability("S093")
@@ -241,7 +238,7 @@ def test_a_machine_deleted_outside_ends_its_assignment_and_the_pool_refills(flee
     fleet.fill(pool)
     line = fleet.line(pool)
     me = fleet.log_in()
-    mine = connect.connect(fleet.broker, me, f"{line}.0", connect_client())
+    mine = connect.connect(fleet.broker, me, f"{line}.0", CLIENT)
     fleet.cloud().delete(fleet.row(t.desktops, mine.desktop_id).external_id)
     fleet.scan()
     assert fleet.row(t.desktops, mine.desktop_id).stage == "gone"
@@ -250,12 +247,6 @@ def test_a_machine_deleted_outside_ends_its_assignment_and_the_pool_refills(flee
     assert connect.view(fleet.broker, me, mine.id).state == "closed"
     fleet.work()
     assert len(living(fleet, pool)) == 1
-
-
-def connect_client():
-    from tests.fleet import CLIENT
-
-    return CLIENT
 
 
 @pytest.mark.capability("S090")
@@ -334,10 +325,6 @@ def test_a_pool_says_whether_what_it_builds_may_be_deleted_and_offered(fleet: Fl
     fleet.fill(pool)
     built = living(fleet, pool)[0]
     assert (built.deletable, built.status) == (False, "unavailable")
-    from tests.brokers import actor
-
-    from portico.errors import Conflict
-
     with pytest.raises(Conflict, match="not marked as deletable"):
         power.delete_desktop(fleet.broker, actor(fleet.broker), built.id)
 
@@ -354,8 +341,6 @@ def test_a_machine_with_our_tag_and_no_row_is_reported_once_and_left_alone(fleet
 
 @pytest.mark.capability("S111")
 def test_a_machine_that_lingers_after_its_deletion_is_deleted_again_and_no_stranger(fleet: Fleet) -> None:
-    from tests.brokers import actor
-
     pool = fleet.pool(start_below=1, stop_at=1)
     fleet.fill(pool)
     built = living(fleet, pool)[0]
@@ -372,8 +357,6 @@ def test_a_machine_that_lingers_after_its_deletion_is_deleted_again_and_no_stran
 
 @pytest.mark.capability("S111")
 def test_a_desktop_is_not_taken_for_gone_while_its_create_may_come_true(fleet: Fleet) -> None:
-    from tests.brokers import actor
-
     pool = fleet.pool(start_below=1, stop_at=1)
     fleet.settings(errors="create:error")
     fleet.fill(pool)
@@ -393,8 +376,6 @@ def test_a_desktop_is_not_taken_for_gone_while_its_create_may_come_true(fleet: F
 
 @pytest.mark.capability("S090")
 def test_power_actions_reach_the_cloud_and_what_it_refuses_is_said(fleet: Fleet) -> None:
-    from tests.brokers import actor
-
     found = fleet.desktops(1)[0]
     power.power(fleet.broker, actor(fleet.broker), found.id, PowerAction.STOP)
     fleet.work()
@@ -406,12 +387,7 @@ def test_power_actions_reach_the_cloud_and_what_it_refuses_is_said(fleet: Fleet)
 
 
 @pytest.mark.capability("S097")
-def test_saving_a_pool_and_a_failed_stop_are_followed_by_a_look_at_its_limits(fleet: Fleet) -> None:
-    from tests.brokers import actor
-
-    from portico.services import configure, hooks
-
-    hooks.register()
+def test_saving_a_pool_and_a_failed_stop_are_followed_by_a_look_at_its_limits(fleet: Fleet, with_hooks: None) -> None:
     pool = fleet.pool(start_below=1, stop_at=1)
     fleet.change(t.pools, pool, stopped_reason="pool.stopped_by_errors", failures_in_row=3)
     configure.update_item(fleet.broker, actor(fleet.broker), "pools", pool, {"notes": "x"})
@@ -429,9 +405,6 @@ def test_what_a_deleted_pool_had_ordered_is_not_built(fleet: Fleet) -> None:
 
 
 def test_a_build_whose_claim_was_taken_over_asks_nothing_of_the_cloud(fleet: Fleet) -> None:
-    from portico.errors import Conflict
-    from portico.services.claims import Claim
-
     pool = fleet.pool(start_below=1, stop_at=1)
     provision.refill(fleet.broker, pool)
     row = living(fleet, pool)[0]
