@@ -12,7 +12,7 @@ from tests.fleet import CLIENT, Fleet, second
 
 from portico.domain.model import Client
 from portico.errors import Invalid, Unauthenticated
-from portico.services import connect, gateways, login, operate, resealing, sessions, setup
+from portico.services import connect, gateways, login, operate, rotation, sessions, setup
 from portico.services.keys import KeyRing
 from portico.services.passwords import Hasher
 from portico.services.portal import offers
@@ -263,8 +263,8 @@ def test_after_a_rotation_all_can_be_resealed_and_the_old_key_can_go(fleet: Flee
     vault.rotate()
     fresh = vault.seal("x:1", "later")
     assert other.open("x:1", fresh) == "later"
-    assert resealing.reseal(broker) == len(fleet.rows(t.keys)) + 1
-    assert resealing.reseal(broker) == 0
+    assert rotation.reseal(broker) == len(fleet.rows(t.keys)) + 1
+    assert rotation.reseal(broker) == 0
     (broker.config.state / "keys" / "000001.key").unlink()
     later = Vault(broker.config.state / "keys")
     assert "password" in later.open("centers.sealed_secrets:center", fleet.row(t.centers, "center").sealed_secrets)

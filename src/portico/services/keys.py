@@ -61,18 +61,6 @@ class KeyRing:
         with self._lock:
             self._load()
 
-    def reseal(self) -> int:
-        """Seal the private halves with the vault's newest key; returns how many were not."""
-        with self._lock:
-            self._load()
-            old = [row for row in self._rows if not self._vault.is_current(row.sealed_private)]
-            with self._db.write() as conn:
-                for row in old:
-                    place = f"keys.sealed_private:{row.id}"
-                    keys.reseal(conn, row.id, self._vault.reseal(place, row.sealed_private))
-            self._load()
-            return len(old)
-
     def _load(self) -> None:
         with self._db.read() as conn:
             self._rows = list(keys.list_all(conn))

@@ -19,6 +19,6 @@ def reseal(broker: Broker) -> int:
     with broker.db.write() as conn:
         for value in sealed.list_all(conn):
             if not broker.vault.is_current(value.text):
-                fresh = broker.vault.seal(value.place, broker.vault.open(value.place, value.text))
-                number += sealed.replace(conn, value, fresh)
+                number += sealed.replace(conn, value, broker.vault.reseal(value.place, value.text))
+    broker.keys.reload()
     return number

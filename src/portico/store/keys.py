@@ -22,8 +22,3 @@ def list_all(conn: Connection) -> Sequence[Row[Any]]:
 def retire(conn: Connection, key_id: str, now: datetime) -> None:
     """Stop signing with a key; what it signed is still verified."""
     conn.execute(update(keys).where(keys.c.id == key_id).values(retired_at=now))
-
-
-def reseal(conn: Connection, key_id: str, sealed: str) -> None:
-    """Keep a private half sealed with a newer vault key."""
-    conn.execute(update(keys).where(keys.c.id == key_id).values(sealed_private=sealed))
