@@ -53,8 +53,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         places = [place for marker in item.iter_markers("on") for place in marker.args]
         item.user_properties += [("capability", line) for line in dict.fromkeys(named)]
         item.user_properties += [("on", place) for place in places]
-        if "/e2e/" in item.nodeid:  # Whole deployments and browsers: one after the other.
-            item.add_marker(pytest.mark.xdist_group("e2e"))
     if wrong:
         raise pytest.UsageError("each test must name lines of docs/reference/capabilities.md:\n  " + "\n  ".join(wrong))
     items.sort(key=lambda item: "/e2e/" not in item.nodeid)  # The longest chain begins first.

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from portico.clouds import local_processes
+from portico.clouds import local_account, local_processes
 from portico.clouds.fake import Fake, FakeSettings
 from portico.clouds.local import Local, LocalSettings
 from portico.clouds.static import Static, StaticSettings
@@ -350,7 +350,12 @@ def test_a_killed_supervisor_is_replaced_and_its_desktop_lives_on(local: Center)
     external_id = cloud.create(local.spec())
     wait_for(cloud, external_id, usable)
     before = local_processes.supervisors(external_id)
-    sshd = {item.process for item in local_processes.everything() if b"sshd" in name(item.process.pid)}
+    # Its own alone: other tests' desktops come and go on this machine.
+    theirs = local_processes.members(
+        external_id, local_account.user_id("portico-" + external_id.removeprefix("local-"))
+    )
+    sshd = {process for process in theirs if b"sshd" in name(process.pid)}
+    assert sshd
     local_processes.send(before, signal.SIGKILL)
     wait_for(cloud, external_id, lambda machine: bool(local_processes.supervisors(external_id) - before))
     assert usable(wait_for(cloud, external_id, usable))

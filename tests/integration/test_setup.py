@@ -52,9 +52,6 @@ def test_the_front_end_holds_what_the_pages_name():
         "@xterm/xterm/css/xterm.css",
         "@xterm/addon-fit/lib/addon-fit.mjs",
         "htmx.org/dist/htmx.min.js",
-        "htmx.org/dist/ext/hx-sse.min.js",
-        "uplot/dist/uPlot.esm.js",
-        "@awesome.me/webawesome/dist-cdn/components/dialog/dialog.js",
         "icons.svg",
     ]
     assert [name for name in named if not (vendor / name).exists()] == []
