@@ -60,7 +60,7 @@ capabilities: ## Print which lines of docs/reference/capabilities.md are proven,
 	@python3 tests/capability_table.py build/capabilities.json
 
 messages: setup-python ## Extract texts, update and compile the catalogues
-	@$(MESSAGES) extract -F babel.cfg -k _ -k N_ -k translate --no-location --sort-output --project Portico -o src/portico/locale/portico.pot src/portico
+	@$(MESSAGES) extract -F babel.cfg -k _ -k N_ -k NN_:1,2 --no-location --sort-output --project Portico -o src/portico/locale/portico.pot src/portico
 	@$(MESSAGES) update -D portico -i src/portico/locale/portico.pot -d src/portico/locale --no-fuzzy-matching --ignore-pot-creation-date
 	@$(MESSAGES) compile -D portico -d src/portico/locale
 

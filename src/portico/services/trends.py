@@ -12,6 +12,7 @@ from portico.domain.access import Actor
 from portico.domain.model import PoolCounts
 from portico.services.broker import Broker
 from portico.services.guards import require
+from portico.store import pools
 from portico.store import tables as t
 
 STEP = timedelta(minutes=5)  # the cadence of pool_history_stats
@@ -41,12 +42,14 @@ class Day:
 def day(broker: Broker, actor: Actor) -> Day:
     """Return how the last 24 hours went, in a fixed number of statements. Raises Denied."""
     require(actor, "desktops")
-    since = broker.now() - timedelta(days=1)
+    now = broker.now()
+    since = now - timedelta(days=1)
     mine = [pool.id for pool in broker.snapshots.get().pools.values() if pool.tenant_id == actor.tenant_id]
     with broker.db.read() as conn:
         h = t.pool_history.c
         rows = conn.execute(select(h.pool_id, h.at, h.counts).where(h.pool_id.in_(mine), h.at >= since).order_by(h.at))
         demand = summed([(row.pool_id, row.at, PoolCounts(**row.counts)) for row in rows])
+        demand.append((now, _total(pools.get_counts(conn, mine))))
         made = spread(_made(conn, actor, since))
         opened = spread(_opened(conn, actor, since))
         logins, refused = _logins(conn, actor, since)

@@ -64,22 +64,22 @@ def install(environment: Environment, current: Callable[[], gettext.NullTranslat
 
 def format_time(moment: datetime, zone: str = "UTC", language: str = SOURCE_LANGUAGE, style: str = "medium") -> str:
     """Write a time as people of this language do, in the zone of the reader."""
-    return dates.format_datetime(moment, style, tzinfo=zone_of(zone), locale=_locale(language))
+    return dates.format_datetime(moment, style, tzinfo=zone_of(zone), locale=locale_of(language))
 
 
 def format_date(moment: datetime, zone: str = "UTC", language: str = SOURCE_LANGUAGE, style: str = "medium") -> str:
     """Write the day of a time, in the zone of the reader."""
-    return dates.format_date(moment.astimezone(zone_of(zone)).date(), style, locale=_locale(language))
+    return dates.format_date(moment.astimezone(zone_of(zone)).date(), style, locale=locale_of(language))
 
 
 def format_relative(moment: datetime, now: datetime, language: str = SOURCE_LANGUAGE) -> str:
     """Write how long ago (or ahead) a time is: "3 minutes ago"."""
-    return dates.format_timedelta(moment - now, add_direction=True, threshold=0.95, locale=_locale(language))
+    return dates.format_timedelta(moment - now, add_direction=True, threshold=0.95, locale=locale_of(language))
 
 
 def format_span(seconds: float, language: str = SOURCE_LANGUAGE) -> str:
     """Write a length of time: "3 minutes"."""
-    return dates.format_timedelta(timedelta(seconds=seconds), threshold=0.95, locale=_locale(language))
+    return dates.format_timedelta(timedelta(seconds=seconds), threshold=0.95, locale=locale_of(language))
 
 
 @lru_cache(maxsize=256)
@@ -107,7 +107,8 @@ def _by_preference(header: str) -> list[str]:
 
 
 @lru_cache(maxsize=64)
-def _locale(language: str) -> Locale:
+def locale_of(language: str) -> Locale:
+    """Return how a language writes times and numbers; that of the source language where it is not known."""
     try:
         return Locale.parse(language, sep="-" if "-" in language else "_")
     except (UnknownLocaleError, ValueError):

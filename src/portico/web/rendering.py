@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any, cast
 
-from babel import Locale
 from babel.dates import format_timedelta
 from babel.numbers import format_decimal
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
@@ -165,7 +164,7 @@ def _ago(context: Context, value: datetime | str | None) -> Markup:
     if moment is None:
         return Markup("—")
     language, zone = context["language"], context["zone"]
-    span = format_timedelta(moment - context["now"], add_direction=True, locale=Locale.parse(language))
+    span = format_timedelta(moment - context["now"], add_direction=True, locale=i18n.locale_of(language))
     return _time_element(moment, "relative", span, f"{i18n.format_time(moment, zone, language)} {zone or 'UTC'}")
 
 
@@ -173,8 +172,8 @@ def _ago(context: Context, value: datetime | str | None) -> Markup:
 def _seconds(context: Context, value: float) -> str:
     """Write a short length of time: "1.4 s", "2 min"."""
     if value >= 90:
-        return format_timedelta(timedelta(seconds=value), format="short", locale=Locale.parse(context["language"]))
-    return f"{format_decimal(round(value, 1), locale=Locale.parse(context['language']))} s"
+        return format_timedelta(timedelta(seconds=value), format="short", locale=i18n.locale_of(context["language"]))
+    return f"{format_decimal(round(value, 1), locale=i18n.locale_of(context['language']))} s"
 
 
 @pass_context

@@ -19,6 +19,11 @@ def N_(message: str) -> str:
     return message
 
 
+def NN_(one: str, many: str) -> tuple[str, str]:
+    """Mark a text for one and for many; ngettext chooses when the number is known."""
+    return one, many
+
+
 READY, USE, WORKING, TROUBLE, OFF = "ready", "use", "working", "trouble", "off"
 
 OFFER = {

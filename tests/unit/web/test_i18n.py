@@ -82,3 +82,17 @@ def test_the_longest_language_keeps_placeholders_and_tags():
     assert len(made) > len("Open %(name)s <b>now</b> {count} &amp; go") * 1.2
     catalogue = pseudo_catalogue([("One thing", "Many things")])
     assert len(catalogue["One thing"].string) == 2
+
+
+@pytest.mark.parametrize("file", CATALOGUES, ids=lambda path: path.parent.parent.name)
+def test_each_catalogue_is_complete(file: Path):
+    """No text of a catalogue is left untranslated, in any of its plural forms."""
+    with file.open("rb") as stream:
+        catalogue = read_po(stream, locale=file.parent.parent.name, domain="portico")
+    texts = {
+        message.id: message.string if isinstance(message.string, tuple) else (message.string,)
+        for message in catalogue
+        if message.id
+    }
+    assert len(texts) > 1000
+    assert [text for text, forms in texts.items() if not all(forms)] == []

@@ -35,6 +35,12 @@ WORDS = {
     "eq": N_("is"), "ne": N_("is not"), "ct": N_("contains"), "nc": N_("does not contain"), "bw": N_("begins with"),
     "ew": N_("ends with"), "gt": N_("is more than"), "lt": N_("is less than"), "ip": N_("is in network"), "np": N_("is not in network"),
 }  # fmt: skip
+AREA_WORDS = {
+    "centers": N_("Centers"), "images": N_("Images"), "desktops": N_("Desktops"), "pools": N_("Pools"), "policies": N_("Policies"),
+    "plans": N_("Plans"), "locations": N_("Locations"), "directories": N_("Directories"), "roles": N_("Roles"), "users": N_("Users"),
+    "tenants": N_("Tenants"), "sessions": N_("Sessions"), "gateways": N_("Gateways"), "brokers": N_("Brokers"), "jobs": N_("Jobs"),
+    "events": N_("Events"), "settings": N_("Settings"),
+}  # fmt: skip
 ATTRIBUTES = ("name", "display_name", "address", "public_address", "os_family", "image", "center", "power", "tag")
 
 
@@ -72,7 +78,7 @@ def _widget(broker: Broker, actor: Actor, info: Any, path: str = "") -> Widget:
     elif name in ORDERS:
         made = replace(made, kind="order", options=tuple(Option(value, value.upper()) for value in ORDERS[name]))
     elif name == "areas":
-        made = replace(made, kind="areas", options=tuple(Option(area, area.capitalize()) for area in access.AREAS))
+        made = replace(made, kind="areas", options=tuple(Option(area, AREA_WORDS[area]) for area in access.AREAS))
     elif name == "rule.rules.attribute":
         made = replace(
             made, kind="choice", options=tuple(Option(value, value.replace("_", " ")) for value in ATTRIBUTES)

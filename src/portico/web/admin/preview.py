@@ -14,46 +14,39 @@ from portico.services.sessions import SignedIn
 from portico.web.admin.frame import area_of
 from portico.web.guard import PageRoute, posted
 from portico.web.rendering import broker_of, page
-from portico.web.words import N_
+from portico.web.words import NN_
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
 MOST = 100_000
 # What is touched → the words for one and for many.
 CHANGED = {
-    "users": (N_("It holds for %(num)d user."), N_("It holds for %(num)d users.")),
-    "policies": (N_("%(num)d policy uses it."), N_("%(num)d policies use it.")),
+    "users": NN_("It holds for %(num)d user.", "It holds for %(num)d users."),
+    "policies": NN_("%(num)d policy uses it.", "%(num)d policies use it."),
 }
 DELETED = {
-    "users": (N_("%(num)d user has it."), N_("%(num)d users have it.")),
+    "users": NN_("%(num)d user has it.", "%(num)d users have it."),
     "policies": CHANGED["policies"],
-    "kept desktops": (
-        N_("%(num)d desktop belongs to it. It stays, and this pool offers it no more."),
-        N_("%(num)d desktops belong to it. They stay, and this pool offers them no more."),
+    "kept desktops": NN_(
+        "%(num)d desktop belongs to it. It stays, and this pool offers it no more.",
+        "%(num)d desktops belong to it. They stay, and this pool offers them no more.",
     ),
-    "machines": (
-        N_("%(num)d machine and its disk are deleted in the cloud."),
-        N_("%(num)d machines and their disks are deleted in the cloud."),
+    "machines": NN_(
+        "%(num)d machine and its disk are deleted in the cloud.",
+        "%(num)d machines and their disks are deleted in the cloud.",
     ),
-    "floating addresses": (N_("%(num)d floating IP is given back."), N_("%(num)d floating IPs are given back.")),
-    "people at work": (
-        N_("%(num)d person has a desktop there and loses it."),
-        N_("%(num)d people have a desktop there and lose it."),
+    "floating addresses": NN_("%(num)d floating IP is given back.", "%(num)d floating IPs are given back."),
+    "people at work": NN_(
+        "%(num)d person has a desktop there and loses it.", "%(num)d people have a desktop there and lose it."
     ),
-    "holders": (
-        N_("%(num)d person has it. Take it back first."),
-        N_("%(num)d people have it. Take it back first."),
+    "holders": NN_("%(num)d person has it. Take it back first.", "%(num)d people have it. Take it back first."),
+    "desktops": NN_(
+        "%(num)d desktop disappears from Portico. The machine itself stays in the cloud.",
+        "%(num)d desktops disappear from Portico. The machines themselves stay in the cloud.",
     ),
-    "desktops": (
-        N_("%(num)d desktop disappears from Portico. The machine itself stays in the cloud."),
-        N_("%(num)d desktops disappear from Portico. The machines themselves stay in the cloud."),
-    ),
-    "held desktops": (N_("%(num)d desktop is taken back."), N_("%(num)d desktops are taken back.")),
-    "portal sessions": (N_("%(num)d portal session ends."), N_("%(num)d portal sessions end.")),
-    "connections": (
-        N_("It carries %(num)d connection, which ends."),
-        N_("It carries %(num)d connections, which end."),
-    ),
+    "held desktops": NN_("%(num)d desktop is taken back.", "%(num)d desktops are taken back."),
+    "portal sessions": NN_("%(num)d portal session ends.", "%(num)d portal sessions end."),
+    "connections": NN_("It carries %(num)d connection, which ends.", "It carries %(num)d connections, which end."),
 }
 
 
