@@ -26,6 +26,7 @@ def open_cloud(broker: Broker, center: Center) -> Cloud:
         raise Invalid(
             f"The settings of the center “{center.name}” cannot be used.", detail=type(problem).__name__
         ) from problem
-    state = broker.config.state / "centers" / center.id
+    # The random tail of the id: local desktops keep sockets below it, whose paths the kernel limits to 107 bytes.
+    state = broker.config.state / "centers" / center.id[-12:]
     cloud: Cloud = driver(settings, CloudContext(broker.deployment_id, center.id, state))
     return cloud
