@@ -1,5 +1,6 @@
 """What may go wrong while people work: killed brokers and gateways, two for one desktop, bad tickets, bad log-ins."""
 
+import json
 import os
 import pwd
 import signal
@@ -82,12 +83,14 @@ def see_it_back(demo: RunningDemo, part: str, before: int) -> None:
 
 
 def settle(demo: RunningDemo, admin: Caller, pool: str, total: int) -> None:
-    """Wait until a pool has so many desktops, all of them finished, and none on its way out."""
+    """Wait until a pool has so many desktops, all of them finished, none on its way out, and has counted them."""
     pool_id = demo.facts["content"]["pools"][pool]
 
     def settled() -> bool:
         query = "SELECT stage FROM desktops WHERE built_for_pool = ? AND deleted_at IS NULL"
-        return [stage for (stage,) in rows(demo, query, pool_id)] == ["ready"] * total
+        counts = json.loads(rows(demo, "SELECT counts FROM pools WHERE id = ?", pool_id)[0][0])
+        counted = (counts.get("total"), counts.get("building")) == (total, 0)
+        return counted and [stage for (stage,) in rows(demo, query, pool_id)] == ["ready"] * total
 
     until(f"{total} ready desktops in {pool}", settled, 120)
 

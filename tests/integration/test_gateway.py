@@ -22,6 +22,7 @@ from doubles.authority import Authority
 from doubles.broker import BrokerDouble
 from doubles.desktops import SshServer, VncServer
 from doubles.processes import GatewayProcess
+from portico.gateway.websocket import ABORT_SECONDS
 
 ORIGIN = "https://portal.example"
 
@@ -71,6 +72,8 @@ def lab(folder: Path) -> Iterator[Lab]:
     gateway = GatewayProcess(folder, broker, ORIGIN)
     gateway.start()
     trust = ssl.create_default_context(cafile=str(authority.path))
+    # The threaded client reads and writes one TLS object at once, which the tickets of TLS 1.3 now and then bring to a halt.
+    trust.maximum_version = ssl.TLSVersion.TLSv1_2
     yield Lab(broker=broker, gateway=gateway, trust=trust)
     gateway.stop()
     broker.stop()
@@ -472,3 +475,19 @@ def test_a_gateway_without_a_valid_token_says_what_to_do(lab: Lab, tmp_path: Pat
     finally:
         statuses = [each.stop() for each in (gateway, stranger)]
     assert statuses == [1, 0]
+
+
+@pytest.mark.capability("S031")
+def test_who_was_sent_away_cuts_off_nobody_who_comes_later(lab: Lab) -> None:
+    """A closed socket's number goes to the next browser: whatever is still planned for the old one must not touch it."""
+    for _ in range(10):
+        assert lab.refused("vnc", "nonsense") == ("ticket.invalid", 4001)
+    waiting = [
+        lab.open("vnc") for _ in range(10)
+    ]  # they take the numbers of those who left, and stay silent for a while
+    end = time.monotonic() + ABORT_SECONDS + 1
+    while time.monotonic() < end:
+        lab.open("vnc").close()
+    for client in waiting:
+        client.send(json.dumps({"ticket": "nonsense"}))
+        assert json.loads(client.recv(timeout=20))["error"] == "ticket.invalid"

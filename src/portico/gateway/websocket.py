@@ -57,6 +57,7 @@ class Socket(WSListener):
         self._sink: Sink | None = None
         self._task: asyncio.Task[None] | None = None
         self._writable = True
+        self._deadline: asyncio.TimerHandle | None = None
         self.forwarded_for = forwarded_for
         self.closed = False
 
@@ -84,6 +85,9 @@ class Socket(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         """Tell whoever waits that the browser is gone."""
         self.closed = True
+        if self._deadline is not None:
+            # The number of a closed socket is soon another's, and to abort the old one then would cut off the new.
+            self._deadline.cancel()
         self._arrived.set()
         if self._sink is not None:
             self._sink.browser_closed()
@@ -152,7 +156,7 @@ class Socket(WSListener):
         transport.send(WSMsgType.CLOSE, struct.pack(">H", code) + reason.encode()[:120])
         transport.disconnect()
         # A browser that does not read must not hold the socket until TCP gives up.
-        asyncio.get_running_loop().call_later(ABORT_SECONDS, transport.underlying_transport.abort)
+        self._deadline = asyncio.get_running_loop().call_later(ABORT_SECONDS, transport.underlying_transport.abort)
 
     def close_for(self, code: str) -> None:
         """Say goodbye with a code of wire.gateway.CLOSE."""
