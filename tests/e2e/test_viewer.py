@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from doubles.authority import Authority
 from doubles.broker import BrokerDouble
@@ -137,11 +137,22 @@ def test_the_clipboard_panel_works_both_ways(lab: Lab, open_page: Callable[..., 
     page.mouse.click(720, 500, button="middle")
     # The desktop fetches what it pastes, so a line end typed at once could overtake the text.
     assert any(page.keyboard.type("\n") or line_in(lab.desktop.proof, "pasted text", 0.5) for _ in range(20))
-    page.mouse.dblclick(20, 30)  # selects the terminal's first word, which copies it
+    # Selects the terminal's first word, which copies it; on a busy machine the two clicks may be too far apart for one of two.
+    text = page.get_by_test_id("clipboard-text")
+    assert any(page.mouse.dblclick(20, 30) or holds(text, "ready", 1.5) for _ in range(10))
     page.get_by_test_id("toolbar-show").click()
     page.get_by_test_id("toolbar-clipboard").click()
-    expect(page.get_by_test_id("clipboard-text")).to_have_value("ready", timeout=15000)
+    expect(text).to_have_value("ready", timeout=15000)
     assert page.problems == []
+
+
+def holds(text: Locator, wanted: str, seconds: float) -> bool:
+    """Tell whether a field comes to hold a text."""
+    try:
+        expect(text).to_have_value(wanted, timeout=seconds * 1000)
+    except AssertionError:
+        return False
+    return True
 
 
 @pytest.mark.capability("S057")
