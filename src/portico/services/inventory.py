@@ -16,7 +16,7 @@ from portico.services import endings, membership, provision
 from portico.services.broker import Broker
 from portico.services.clouds import open_cloud
 from portico.services.queueing import When, enqueue
-from portico.store import agents, centers, desktops, events
+from portico.store import centers, desktops, events
 from portico.store.centers import Center
 from portico.store.records import desktop as record
 from portico.store.scope import System
@@ -203,13 +203,12 @@ def _quarantine(broker: Broker, center: Center, action: sync.Quarantine) -> None
 
 def _admit(broker: Broker, center: Center, without_agent: bool) -> None:
     """Move built desktops on: ready when their agent reports, or at once where the cloud cannot hand over its token."""
-    with broker.db.write() as conn:
-        for row in desktops.list_of_center(conn, center.id):
-            if row.stage not in (Stage.BUILDING, Stage.PREPARING):
-                continue
-            agent = agents.get_of_desktop(conn, row.id)
-            answered = agent is not None and agent.enrolled_at is not None and bool(row.protocols)
-            if row.stage == Stage.PREPARING and (without_agent or answered):
+    with broker.db.read() as conn:
+        waiting = desktops.list_preparing(conn, center.id)
+    usable = [row for row in waiting if without_agent or (row.enrolled_at is not None and row.protocols)]
+    if usable:
+        with broker.db.write() as conn:
+            for row in usable:
                 provision.note_ready(broker, conn, record(row))
 
 

@@ -38,12 +38,6 @@ def enroll(conn: Connection, agent_id: str, token_hash: str, **values: Any) -> b
     return conn.execute(update(agents).where(unused).values(values)).rowcount == 1
 
 
-def renew_token(conn: Connection, agent_id: str, token_hash: str, sealed: str, expires_at: datetime) -> None:
-    """Give an agent that must enrol again a new one-time token."""
-    values = {"token_hash": token_hash, "sealed_token": sealed, "token_expires_at": expires_at}
-    conn.execute(update(agents).where(agents.c.id == agent_id).values(values))
-
-
 def advance(conn: Connection, agent: Row[Any], boot_id: str, sequence: int, now: datetime, **values: Any) -> bool:
     """Keep how far an agent's reports were read, if nobody else read further meanwhile."""
     here = (agents.c.id == agent.id) & (agents.c.boot_id == agent.boot_id) & (agents.c.sequence == agent.sequence)

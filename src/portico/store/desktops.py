@@ -26,7 +26,7 @@ from sqlalchemy import (
 from portico.domain.model import Desktop, Stage, Status
 from portico.store import records
 from portico.store.scope import Scope, within
-from portico.store.tables import desktops, pool_members, seats
+from portico.store.tables import agents, desktops, pool_members, seats
 
 CANDIDATES = 50  # at most so many desktops of a pool reach a decision on a user's path
 FAMILIAR = 5  # of those that the user had before
@@ -47,6 +47,17 @@ def list_of_center(conn: Connection, center_id: str) -> list[Row[Any]]:
     """Return the rows of a center's desktops that are not gone for good."""
     query = select(desktops).where(desktops.c.center_id == center_id, desktops.c.deleted_at.is_(None))
     return list(conn.execute(query))
+
+
+def list_preparing(conn: Connection, center_id: str) -> list[Row[Any]]:
+    """Return the rows of a center's desktops that are built and wait for their agent, with when it enrolled: one statement."""
+    here = (
+        (desktops.c.center_id == center_id)
+        & (desktops.c.stage == str(Stage.PREPARING))
+        & desktops.c.deleted_at.is_(None)
+    )
+    joined = desktops.outerjoin(agents, agents.c.desktop_id == desktops.c.id)
+    return list(conn.execute(select(desktops, agents.c.enrolled_at).select_from(joined).where(here)))
 
 
 def list_ended(

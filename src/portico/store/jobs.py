@@ -178,14 +178,6 @@ def cancel(conn: Connection, job_id: str, now: datetime) -> bool:
     return conn.execute(update(jobs).where(waiting).values(state=CANCELLED, finished_at=now)).rowcount == 1
 
 
-def cancel_waiting(conn: Connection, waiting_keys: Collection[str], now: datetime) -> int:
-    """Cancel the waiting jobs with these keys."""
-    if not waiting_keys:
-        return 0
-    waiting = jobs.c.waiting_key.in_(waiting_keys) & (jobs.c.state == QUEUED)
-    return conn.execute(update(jobs).where(waiting).values(state=CANCELLED, finished_at=now)).rowcount
-
-
 def purge(conn: Connection, before: datetime) -> int:
     """Delete ended jobs that finished before a time."""
     return conn.execute(
