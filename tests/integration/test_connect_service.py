@@ -304,6 +304,20 @@ def test_a_crowd_that_is_refused_learns_of_a_refill(fleet: Fleet) -> None:
     assert offers(fleet.broker, me).offers == ()  # nobody waits for a pool that has stopped
 
 
+def test_a_refusal_speaks_of_the_pool_that_was_asked_for(fleet: Fleet) -> None:
+    fleet.desktops(1)
+    other = fleet.line(fleet.pool("other", rule={"rules": [{"attribute": "name", "operator": "eq", "text": "none"}]}))
+    line = fleet.line(fleet.pool(), position=1)
+    assert isinstance(connect.connect(fleet.broker, fleet.log_in(), f"{line}.0", CLIENT), Connecting)
+    fleet.work()
+    fleet.user("late")
+    late = fleet.log_in("late")
+    for asked, code, name in ((other, "pool.empty", "other"), (line, "pool.full", "pool")):
+        answer = connect.connect(fleet.broker, late, f"{asked}.0", CLIENT)
+        assert isinstance(answer, NoDesktop)
+        assert (answer.reason.code, answer.reason.params["pool"]) == (code, name)
+
+
 def test_a_release_needs_the_right_and_a_locked_desktop_stays(fleet: Fleet) -> None:
     me, got, _ = with_session(fleet)
     line = fleet.rows(t.pool_assignments)[0]

@@ -50,7 +50,16 @@ class OfferList:
     """What a person may open, best first, and why there is not more."""
 
     offers: tuple[Offer, ...]
-    refusals: tuple[Reason, ...]
+    refused: tuple[tuple[str, Reason], ...]  # with the id of the policy's line that gives less than it promises
+
+    @property
+    def refusals(self) -> tuple[Reason, ...]:
+        """Return why there is not more, in the policy's order."""
+        return tuple(reason for _, reason in self.refused)
+
+    def refusal_of(self, pool_assignment_id: str) -> Reason | None:
+        """Return why one line of the policy gives less than it promises; None when it does not."""
+        return next((reason for line_id, reason in self.refused if line_id == pool_assignment_id), None)
 
 
 def offers(
@@ -63,21 +72,22 @@ def offers(
     held = sorted((line for line in existing if line[0].state in USABLE), key=_held_order)
     names = {facts.assignment.id: facts.pool_name for facts in pools}
     found = [_held_offer(line, names, now) for line in held]
-    refusals: list[Reason] = []
+    refused: list[tuple[str, Reason]] = []
     seen = {desktop.id for _, desktop, _ in existing}
     for facts in sorted(pools, key=lambda facts: facts.assignment.position):
         ordinals = _free_ordinals(facts.assignment, existing)
         room = len(ordinals) if policy.max_desktops is None else policy.max_desktops - len(found)
         if room < len(ordinals):
-            refusals.append(Reason("policy.max_desktops", {"maximum": policy.max_desktops, "pool": facts.pool_name}))
+            limit = Reason("policy.max_desktops", {"maximum": policy.max_desktops, "pool": facts.pool_name})
+            refused.append((facts.assignment.id, limit))
             ordinals = ordinals[: max(0, room)]
         if not ordinals:
             continue
         made, refusal = _from_pool(facts, ordinals, seen, user, now)
         found += made
         seen |= {offer.desktop_id for offer in made if offer.desktop_id}
-        refusals += [refusal] if refusal else []
-    return OfferList(tuple(found), tuple(refusals))
+        refused += [(facts.assignment.id, refusal)] if refusal else []
+    return OfferList(tuple(found), tuple(refused))
 
 
 def may_offer(desktop: Desktop, pool_assignment: PoolAssignment, now: datetime) -> Reason | None:

@@ -107,28 +107,26 @@ def _claim(broker: Broker, me: SignedIn, line: PoolAssignment, ordinal: int) -> 
         held = _held(conn, me, key)
     if held is not None:
         return held
-    offered = offers(broker, me)
-    if not any(offer.pool_assignment_id == line.id and offer.ordinal == ordinal for offer in offered.offers):
-        return NoDesktop(next(iter(offered.refusals), Reason("offer.unknown")))
-    preferred, lost = _preferred(offered, line, ordinal), False
+    found = offers(broker, me)
+    mine = (offer for offer in found.offers if offer.pool_assignment_id == line.id and offer.ordinal == ordinal)
+    offered = next(mine, None)
+    if offered is None:
+        return NoDesktop(found.refusal_of(line.id) or Reason("offer.unknown"))
+    lost = offered.desktop_id is not None
     for _ in range(ROUNDS):
         # Candidates that may not be offered (no agent, stopped …) are passed over here just as they were when offering.
         free = _free(broker, me, line)
         spread = random.randrange(1 << 30)  # noqa: S311  (spreads users over desktops; nothing secret)
-        for desktop in rules.choose(free, preferred, line.order, me.user.id, spread):
+        for desktop in rules.choose(free, offered.desktop_id, line.order, me.user.id, spread):
             taken = _take(broker, me, line, ordinal, desktop)
             if taken is not None:
                 return taken
         if not free:
             break
         lost = True  # all that were seen went to others: look whether there are more
-    pool = broker.snapshots.get().pools[line.pool_id]
-    if lost:
-        return NoDesktop(Reason("pool.lost", {"pool": pool.name}))
-    waiting = next((offer for offer in offered.offers if offer.pool_assignment_id == line.id), None)
-    return NoDesktop(
-        waiting.reason if waiting and waiting.reason else Reason("pool.full", {"pool": pool.name, "total": 0})
-    )
+    if lost or offered.reason is None:  # what was offered went to somebody else meanwhile
+        return NoDesktop(Reason("pool.lost", {"pool": broker.snapshots.get().pools[line.pool_id].name}))
+    return NoDesktop(offered.reason)
 
 
 def _free(broker: Broker, me: SignedIn, line: PoolAssignment) -> list[Desktop]:
@@ -136,17 +134,6 @@ def _free(broker: Broker, me: SignedIn, line: PoolAssignment) -> list[Desktop]:
         candidates = desktops.list_candidates(conn, [line.pool_id], me.user.id)[line.pool_id]
     now = broker.now()
     return [desktop for desktop in candidates if may_offer(desktop, line, now) is None]
-
-
-def _preferred(offered: Any, line: PoolAssignment, ordinal: int) -> str | None:
-    return next(
-        (
-            offer.desktop_id
-            for offer in offered.offers
-            if offer.pool_assignment_id == line.id and offer.ordinal == ordinal
-        ),
-        None,
-    )
 
 
 def _take(
