@@ -7,7 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,36 @@ def test_a_deleted_machine_is_gone_and_stays_so(provisioning: Center) -> None:
     assert [machine.external_id for machine in provisioning.cloud().scan().machines] == [other]
     with pytest.raises(CloudNotFound):
         cloud.power(external_id, PowerAction.START)
+
+
+@pytest.mark.capability("S011", "S090")
+def test_what_carries_our_tag_is_listed_and_can_be_removed(provisioning: Center) -> None:
+    """Belongings are what this deployment made; removing is final, and success when it is gone; a stranger's is left."""
+    cloud = provisioning.cloud()
+    external_id = cloud.create(provisioning.spec())
+    cloud.create(replace(provisioning.spec("desktop-2"), deployment_id="elsewhere"))
+    (mine,) = [one for one in cloud.belongings() if one.kind == "machine"]
+    assert (mine.external_id, mine.desktop_id, mine.machine_id) == (external_id, "desktop-1", external_id)
+    stranger = next(machine for machine in cloud.scan().machines if machine.deployment_id == "elsewhere")
+    with pytest.raises(CloudRefused):
+        cloud.remove(replace(mine, external_id=stranger.external_id))
+    for _ in range(2):
+        cloud.remove(mine)
+    assert cloud.belongings() == ()
+    assert machine_of(cloud, stranger.external_id) is not None
+
+
+@pytest.mark.capability("S020")
+def test_what_a_cloud_lacks_is_refused_with_a_sentence(center: Center) -> None:
+    """A console, an image, a mend that a cloud has not: each says so, and no other exception comes out."""
+    cloud = center.cloud()
+    can = cloud.capabilities()
+    asked = [lambda: cloud.mend("no-such-fix")]
+    asked += [] if can.console else [lambda: cloud.console("machine")]
+    asked += [] if can.snapshots else [lambda: cloud.snapshot("machine", "name")]
+    for ask in asked:
+        with pytest.raises(CloudRefused):
+            ask()
 
 
 @pytest.mark.capability("S090")

@@ -116,9 +116,9 @@ class BrokerDouble(ThreadingHTTPServer):
     def happened(self) -> list[str]:
         return [event["kind"] for _, event in sorted(self.events.items(), key=lambda item: item[0][1])]
 
-    def user_data(self, **more: Any) -> str:
+    def hello(self, **more: Any) -> dict[str, Any]:
         url = f"https://127.0.0.1:{self.server_address[1]}"
-        return json.dumps({"broker_url": url, "ca_fingerprint": self.authority.fingerprint, "token": TOKEN, **more})
+        return {"broker_url": url, "ca_fingerprint": self.authority.fingerprint, "token": TOKEN, **more}
 
 
 class BrokerHandler(BaseHTTPRequestHandler):
@@ -186,10 +186,8 @@ class Place:
         self.deployment = f"deployment-{directory.name}"
         self.cloud = Local(LocalSettings(), CloudContext(self.deployment, f"center-{directory.name}", directory))
 
-    def desktop(self, image: str, **user_data: Any) -> Machine:
-        spec = MachineSpec(
-            "desktop", self.deployment, "test desktop", image, user_data=self.broker.user_data(**user_data)
-        )
+    def desktop(self, image: str, **hello: Any) -> Machine:
+        spec = MachineSpec("desktop", self.deployment, "test desktop", image, agent=self.broker.hello(**hello))
         external_id = self.cloud.create(spec)
         self.broker.wait(lambda: self.broker.reports)
         return next(machine for machine in self.cloud.scan().machines if machine.external_id == external_id)
@@ -432,8 +430,8 @@ def test_an_agent_tells_nothing_to_another_broker(place: Place) -> None:
         double = BrokerDouble(place.directory)
         double.presented = presented
         fingerprint = place.broker.authority.fingerprint
-        data = json.loads(double.user_data()) | {"ca_fingerprint": fingerprint}
-        spec = MachineSpec(f"d-{presented[40:60]}", "deployment", "d", "linux-shell", user_data=json.dumps(data))
+        data = double.hello() | {"ca_fingerprint": fingerprint}
+        spec = MachineSpec(f"d-{presented[40:60]}", "deployment", "d", "linux-shell", agent=data)
         external_id = place.cloud.create(spec)
         log = place.directory / "desktops" / external_id / "log" / "agent.log"
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -16,11 +16,13 @@ from portico.clouds.fake_journal import Journal, Record
 from portico.domain.model import Power, PowerAction
 from portico.errors import CloudError, CloudNotFound, CloudRefused, QuotaExceeded
 from portico.ports.cloud import (
+    Belonging,
     Capabilities,
     Choice,
     Choices,
     CloudContext,
     CloudImage,
+    Console,
     Finding,
     Machine,
     MachineSpec,
@@ -164,6 +166,37 @@ class Fake:
                 raise CloudRefused(f"This machine cannot {action} in the state that it is in.", external_id)
             if record.power != after or action in (PowerAction.REBOOT, PowerAction.RESET):
                 write(record._replace(action=action.value, power=after.value, since=now, changed=time.time()))
+
+    def belongings(self) -> tuple[Belonging, ...]:
+        """List the machines that carry our tag."""
+        self._call("belongings")
+        with self._journal.reading() as records:
+            return tuple(
+                Belonging("machine", record.external_id, record.name, record.desktop_id,
+                          datetime.fromtimestamp(record.created, UTC), record.external_id)
+                for record in records.values()
+                if not record.gone and record.deployment_id == self._context.deployment_id
+            )  # fmt: skip
+
+    def remove(self, belonging: Belonging) -> None:
+        """Remove a machine that carries our tag."""
+        with self._journal.reading() as records:
+            record = records.get(belonging.external_id)
+        if record is not None and record.deployment_id != self._context.deployment_id:
+            raise CloudRefused("This machine is not ours.", belonging.external_id)
+        self.delete(belonging.external_id)
+
+    def mend(self, fix: str) -> None:
+        """Refuse: there is nothing to mend."""
+        raise CloudRefused("The fake cloud has nothing to mend.", fix)
+
+    def console(self, external_id: str) -> Console:
+        """Refuse: fake machines have no console."""
+        raise CloudRefused("Fake machines have no console.", external_id)
+
+    def snapshot(self, external_id: str, name: str) -> str:
+        """Refuse: fake machines have no disk."""
+        raise CloudRefused("Fake machines have no disk to make an image of.", external_id)
 
     def _call(self, operation: str) -> str:
         if self._settings.latency_seconds:

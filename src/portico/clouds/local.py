@@ -4,7 +4,6 @@ The directory of a desktop is its truth and is made before anything else; a supe
 So neither the broker's end nor the supervisor's loses or leaks anything: what is there is found from the directories and /proc.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -22,11 +21,13 @@ from portico.clouds.local_parts import PATH
 from portico.domain.model import Power, PowerAction
 from portico.errors import CloudError, CloudNotFound, CloudRefused
 from portico.ports.cloud import (
+    Belonging,
     Capabilities,
     Choice,
     Choices,
     CloudContext,
     CloudImage,
+    Console,
     Finding,
     Machine,
     MachineSpec,
@@ -233,14 +234,36 @@ class Local:
             return Power.SUSPENDED if alive else Power.STOPPED
         return Power.STOPPING if alive else Power.STOPPED
 
+    def belongings(self) -> tuple[Belonging, ...]:
+        """List the desktops of our deployment; all else that is made for one goes with it."""
+        return tuple(
+            Belonging("machine", machine.external_id, machine.name, machine.desktop_id, machine.created_at, machine.external_id)
+            for machine in self.scan().machines
+            if machine.deployment_id == self._context.deployment_id
+        )  # fmt: skip
+
+    def remove(self, belonging: Belonging) -> None:
+        """Remove a desktop that carries our tag."""
+        seen = next((one for one in self.scan().machines if one.external_id == belonging.external_id), None)
+        if seen is not None and seen.deployment_id != self._context.deployment_id:
+            raise CloudRefused("This desktop is not ours.", belonging.external_id)
+        self.delete(belonging.external_id)
+
+    def mend(self, fix: str) -> None:
+        """Refuse: what a machine lacks, its administrator installs."""
+        raise CloudRefused("Install what is missing on the machine itself.", fix)
+
+    def console(self, external_id: str) -> Console:
+        """Refuse: local desktops are processes, which have no console."""
+        raise CloudRefused("Local desktops have no console.", external_id)
+
+    def snapshot(self, external_id: str, name: str) -> str:
+        """Refuse: local desktops have no disk of their own."""
+        raise CloudRefused("Local desktops have no disk to make an image of.", external_id)
+
     def _refuse(self, spec: MachineSpec) -> None:
         if spec.image_id not in IMAGES:
             raise CloudRefused("There is no such image here; there are linux-desktop and linux-shell.", spec.image_id)
-        try:
-            if spec.user_data and not isinstance(json.loads(spec.user_data), dict):
-                raise ValueError("not an object")
-        except ValueError as problem:
-            raise CloudRefused("A local desktop's user data must be a JSON object.", str(problem)) from problem
         problem_here = self._ground.problem()
         if problem_here:
             raise CloudRefused(problem_here)

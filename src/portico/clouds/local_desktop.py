@@ -41,7 +41,7 @@ class Desktop:
     image_id: str
     flavor: str
     tags: Mapping[str, str]
-    user_data: str
+    agent: Mapping[str, str]
     account: str
     address: str
     display: int

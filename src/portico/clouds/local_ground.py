@@ -71,7 +71,7 @@ class Ground:
                 image_id=spec.image_id,
                 flavor=spec.flavor,
                 tags=dict(spec.tags),
-                user_data=spec.user_data,
+                agent=dict(spec.agent),
                 account=account_of(place.external_id),
                 address=self._address(index),
                 display=self._display(index),

@@ -88,7 +88,7 @@ def parts(desktop: Desktop, place: Place, user: str, interpreter: str) -> tuple[
     found.append(
         Part("sshd", (sshd, "-D", "-e", "-f", str(place.etc / "sshd_config")), base, groups=_terminal_groups())
     )
-    if desktop.user_data:
+    if desktop.agent:
         agent = (interpreter, "-I", str(place.etc / "agent.pyz"), "--config", str(place.etc / "agent.json"))
         found.append(Part("agent", agent, base))
     return tuple(found)
@@ -148,7 +148,7 @@ def _write_files(desktop: Desktop, place: Place, user: str, ids: Ids | None) -> 
     _write(etc / "openbox.xml", _window_manager())
     _write(etc / "terminal", local_texts.TERMINAL)
     _secret(etc / "Xauthority", _x_authority(desktop.display), ids)
-    if desktop.user_data:
+    if desktop.agent:
         _secret(etc / "agent.json", json.dumps(_agent_settings(desktop, place, user), indent=1).encode(), ids)
 
 
@@ -162,7 +162,7 @@ def _window_manager() -> str:
 
 
 def _agent_settings(desktop: Desktop, place: Place, user: str) -> dict[str, object]:
-    settings: dict[str, object] = dict(json.loads(desktop.user_data))
+    settings: dict[str, object] = dict(desktop.agent)
     settings |= {
         "state": str(place.run / "agent-state.json"),
         "listen": {"address": desktop.address, "port": AGENT_PORT},

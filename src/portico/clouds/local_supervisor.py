@@ -76,7 +76,7 @@ class Supervisor:
             with contextlib.suppress(FileExistsError):
                 sockets.mkdir()
                 sockets.chmod(0o1777)
-        interpreter = local_parts.find_interpreter(self._run_as()) if self._desktop.user_data else sys.executable
+        interpreter = local_parts.find_interpreter(self._run_as()) if self._desktop.agent else sys.executable
         self._plan = local_parts.parts(self._desktop, self._place, self._user, interpreter)
 
     def _keep(self) -> bool:

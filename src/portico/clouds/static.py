@@ -9,7 +9,18 @@ from typing import Annotated, ClassVar
 
 from portico.domain.model import Power, PowerAction
 from portico.errors import CloudNotFound, CloudRefused, Invalid
-from portico.ports.cloud import Capabilities, Choices, CloudContext, Finding, Machine, MachineSpec, Meta, Scan
+from portico.ports.cloud import (
+    Belonging,
+    Capabilities,
+    Choices,
+    CloudContext,
+    Console,
+    Finding,
+    Machine,
+    MachineSpec,
+    Meta,
+    Scan,
+)
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.(?!-)[A-Za-z0-9-]{1,63})*\.?")
 _OS_FAMILIES = ("linux", "windows")
@@ -71,6 +82,26 @@ class Static:
         if external_id not in self._machines:
             raise CloudNotFound("This machine is not on the list of its center (any more).", external_id)
         raise CloudRefused("A static center cannot control power.", f"{action} of {external_id}")
+
+    def belongings(self) -> tuple[Belonging, ...]:
+        """Return nothing: nothing is made here."""
+        return ()
+
+    def remove(self, belonging: Belonging) -> None:
+        """Refuse: nothing here is ours."""
+        raise CloudRefused("A static center removes nothing.", belonging.external_id)
+
+    def mend(self, fix: str) -> None:
+        """Refuse: nothing can be mended from here."""
+        raise CloudRefused("A static center mends nothing.", fix)
+
+    def console(self, external_id: str) -> Console:
+        """Refuse: nothing is known of a console."""
+        raise CloudRefused("Machines of a static center have no console here.", external_id)
+
+    def snapshot(self, external_id: str, name: str) -> str:
+        """Refuse: no images are made here."""
+        raise CloudRefused("A static center makes no images.", external_id)
 
 
 def _read(text: str) -> Iterator[Machine]:

@@ -98,6 +98,51 @@ class ProvisionLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """Other limits for a time of the week, by the tenant's wall clock; a window whose `stop` is before its `start` wraps midnight."""
+
+    weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)  # 0 = Monday; the day on which the window starts
+    start: str = "08:00"
+    stop: str = "18:00"
+    start_below: int = 0
+    stop_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RootVolume:
+    """Boot from a new volume instead of the hypervisor's own disk."""
+
+    create: bool = False
+    size_gib: int = 0  # 0: as large as the image asks for, or the flavor
+    type: str = ""  # empty: the cloud's default
+    delete_with_machine: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where in the cloud, and with what around it, a new machine is made. Empty means the cloud's own default."""
+
+    zone: str = ""
+    security_groups: tuple[str, ...] = ()
+    default_security_group: bool = True  # the project's `default` group, besides those that were chosen
+    floating_ip: bool = False  # a free one, else a new one, else the build fails visibly
+    floating_network: str = ""
+    volume: RootVolume = field(default_factory=RootVolume)
+    server_group: str = ""
+    key_pair: str = ""
+    config_drive: bool = False
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildAction:
+    """One thing to do with a new desktop after it was built, in order, each after its wait."""
+
+    action: str = "set_available"  # start | poweroff | snapshot | set_available | set_unavailable
+    wait_seconds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class PoolCounts:
     """A pool's desktops at one moment; builds in flight are in `total` and `unassigned` (design section 8)."""
 
@@ -146,12 +191,18 @@ class Provisioning:
     flavor: str = ""
     network: str = ""
     name_template: str = "desktop-{SEQUENCE}"
+    display_name_template: str = ""
     sequence_start: int = 1
     user_data: str = ""
     deletable: bool = False
     start_unavailable: bool = False
     max_sessions: int = 1
-    options: Mapping[str, Any] = field(default_factory=dict)  # driver's own: zone, security groups, volume, floating IP
+    enforce: bool = False  # also delete deletable, unassigned desktops above the limits
+    count_only_available: bool = False  # unavailable desktops do not count as unassigned
+    time_limits: tuple[TimeLimit, ...] = ()
+    actions: tuple[BuildAction, ...] = ()
+    placement: Placement = field(default_factory=Placement)
+    options: Mapping[str, Any] = field(default_factory=dict)  # what only the center's driver knows
 
 
 @dataclass(frozen=True, slots=True)

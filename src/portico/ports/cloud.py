@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from portico.domain.model import PowerAction
+from portico.domain.model import Placement, PowerAction
 from portico.domain.sync import Seen
 
 
@@ -30,11 +30,15 @@ class Meta:
 
 @dataclass(frozen=True, slots=True)
 class CloudContext:
-    """What a driver may know of the deployment. `state` is a directory that the center owns on this host."""
+    """What a driver may know of the deployment. `state` is a directory that the center owns on this host.
+
+    `egress_allow` are the networks, besides public ones, that typed addresses may reach (config.egress_allow).
+    """
 
     deployment_id: str
     center_id: str
     state: Path
+    egress_allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,9 @@ class Capabilities:
 
     provisions: bool
     power: frozenset[PowerAction]
-    user_data: bool = True
+    user_data: bool = True  # a new machine can be handed its agent's token
+    snapshots: bool = False
+    console: bool = False
 
 
 Machine = Seen  # what inventory decides on is what drivers report
@@ -80,9 +86,14 @@ class MachineSpec:
     image_id: str
     flavor: str = ""
     network: str = ""
-    user_data: str = ""
+    user_data: str = ""  # for cloud-init or cloudbase-init, its dynamic tags filled in
+    agent: Mapping[str, str] = field(
+        default_factory=dict
+    )  # broker_url, ca_fingerprint, token: what the agent enrols with
     tags: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
+    display_name: str = ""
+    placement: Placement = field(default_factory=Placement)
+    options: Mapping[str, Any] = field(default_factory=dict)  # what only this driver knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +114,45 @@ class Choices:
     networks: tuple[Choice, ...] = ()
     zones: tuple[Choice, ...] = ()
     security_groups: tuple[Choice, ...] = ()
+    volume_types: tuple[Choice, ...] = ()
+    server_groups: tuple[Choice, ...] = ()
+    key_pairs: tuple[Choice, ...] = ()
+    floating_networks: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of a pre-flight: what was looked at, whether it is fine, and the remedy when it is not."""
+    """One line of a pre-flight: what was looked at, whether it is fine, and the remedy when it is not.
+
+    `unknown`: it cannot be told before the first use. `fix` names what `Cloud.mend` can do about it at an administrator's word.
+    """
 
     name: str
-    state: str  # "granted" | "missing" | "unknown"
+    state: str  # "granted" | "missing" | "unknown" | "warning"
     remedy: str = ""
+    group: str = ""  # "rights" | "network" | "quota" | "flavors"; "" for the rest
+    detail: str = ""  # what was seen: a number, a list of names
+    fix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Belonging:
+    """A thing in the cloud that carries our deployment's tag: a machine, or what was made along with one."""
+
+    kind: str  # "machine" | "volume" | "port" | "floating ip"
+    external_id: str
+    name: str
+    desktop_id: str | None
+    created_at: datetime | None = None
+    machine_id: str | None = None  # the external id of the machine that it hangs on now
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """A machine's console: the end of what it has printed, and where its screen can be watched ("" where it has none)."""
+
+    text: str
+    url: str = ""
 
 
 class Cloud(Protocol):
@@ -149,4 +190,24 @@ class Cloud(Protocol):
 
     def power(self, external_id: str, action: PowerAction) -> None:
         """Start a power action. Raises CloudNotFound, CloudRefused when it is not possible in this state."""
+        ...
+
+    def belongings(self) -> tuple[Belonging, ...]:
+        """List all that carries our deployment's tag, whether a desktop needs it or not. Raises CloudError when it cannot tell."""
+        ...
+
+    def remove(self, belonging: Belonging) -> None:
+        """Remove one thing that was leaked, if it still carries our tag. Unknown or already gone is success; raises CloudRefused."""
+        ...
+
+    def mend(self, fix: str) -> None:
+        """Do what a finding of `check` offered by its `fix`. Raises CloudRefused for what this cloud cannot mend."""
+        ...
+
+    def console(self, external_id: str) -> Console:
+        """Read a machine's console. Raises CloudNotFound, CloudRefused where there is none."""
+        ...
+
+    def snapshot(self, external_id: str, name: str) -> str:
+        """Start making an image of a machine's root disk; returns the image's id. Raises CloudNotFound, CloudRefused."""
         ...

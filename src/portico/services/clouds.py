@@ -28,5 +28,5 @@ def open_cloud(broker: Broker, center: Center) -> Cloud:
         ) from problem
     # The random tail of the id: local desktops keep sockets below it, whose paths the kernel limits to 107 bytes.
     state = broker.config.state / "centers" / center.id[-12:]
-    cloud: Cloud = driver(settings, CloudContext(broker.deployment_id, center.id, state))
+    cloud: Cloud = driver(settings, CloudContext(broker.deployment_id, center.id, state, broker.config.egress_allow))
     return cloud

@@ -1,6 +1,7 @@
 """Listing, reading and writing every noun that administrators handle: one way in for the console, the API and the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -70,7 +71,7 @@ def create_item(broker: Broker, actor: Actor, noun: str, fields: Mapping[str, An
     writer = _WRITERS[noun]
     ready = {} if wrong else writer.prepare(broker, fields, new=True)
     try:
-        with broker.db.write() as conn:
+        with _writing(broker) as conn:
             write = Write(broker, conn, actor, kind, broker.new_id(), None, values, ready)
             _refuse(write, writer, wrong)
             now = broker.now()
@@ -96,7 +97,7 @@ def update_item(
     writer = _WRITERS[noun]
     ready = writer.prepare(broker, fields, new=False)
     try:
-        with broker.db.write() as conn:
+        with _writing(broker) as conn:
             old = _row(conn, actor, kind, id)
             if version is not None and kind.is_versioned and version != old.version:
                 raise _meanwhile()
@@ -117,7 +118,7 @@ def delete_item(broker: Broker, actor: Actor, noun: str, id: str) -> dict[str, A
     if not kind.may_delete:
         raise Denied(f"{kind.title} cannot be deleted here.")
     writer = _WRITERS[noun]
-    with broker.db.write() as conn:
+    with _writing(broker) as conn:
         write = Write(broker, conn, actor, kind, id, _row(conn, actor, kind, id), {}, {})
         users = writer.users(write)
         if users:
@@ -135,7 +136,7 @@ def restore_item(broker: Broker, actor: Actor, noun: str, id: str) -> dict[str, 
         raise Denied(f"{kind.title} cannot be restored.")
     table = kind.table
     try:
-        with broker.db.write() as conn:
+        with _writing(broker) as conn:
             deleted = (table.c.id == id) & reach(kind, actor) & table.c.deleted_at.is_not(None)
             back: dict[str, Any] = {"deleted_at": None, "updated_at": broker.now(), "version": table.c.version + 1}
             if noun == "policies":  # The default mark stays with whoever has it now.
@@ -147,6 +148,14 @@ def restore_item(broker: Broker, actor: Actor, noun: str, id: str) -> dict[str, 
             return _shown(conn, kind, [row])[0]
     except IntegrityError as problem:
         raise _clash(problem) from problem
+
+
+@contextmanager
+def _writing(broker: Broker) -> Iterator[Connection]:
+    """A write transaction, after which this broker decides by what was written at once; others do so within a second."""
+    with broker.db.write() as conn:
+        yield conn
+    broker.snapshots.expire()
 
 
 def _noun(actor: Actor, name: str, level: Level) -> Noun:

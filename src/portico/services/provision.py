@@ -1,6 +1,5 @@
 """Making desktops: the row is written before the cloud is called, so that a kill at any line leaks nothing."""
 
-import json
 import secrets
 from dataclasses import asdict
 from datetime import timedelta
@@ -14,7 +13,7 @@ from portico.domain import pools as pool_rules
 from portico.domain import provisioning
 from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
-from portico.domain.model import Desktop, Pool, Reason, Stage, Status
+from portico.domain.model import Desktop, Placement, Pool, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import CloudRefused, Conflict, QuotaExceeded
 from portico.ports.cloud import MachineSpec
@@ -25,6 +24,7 @@ from portico.services.clouds import open_cloud
 from portico.services.queueing import When, enqueue
 from portico.services.sessions import hash_secret
 from portico.store import agents, centers, desktops, events, pools
+from portico.store.records import adapter
 from portico.store.scope import System
 
 CREATE_SECONDS = 120  # after which a create call's outcome is unknown
@@ -111,7 +111,8 @@ def _row(broker: Broker, pool: Pool, name: str) -> dict[str, Any]:
     wanted, now = pool.provisioning, broker.now()
     spec = {
         "name": name, "image_id": wanted.image, "flavor": wanted.flavor, "network": wanted.network,
-        "user_data": wanted.user_data, "options": dict(wanted.options), "pool": pool.name,
+        "user_data": wanted.user_data, "options": dict(wanted.options), "placement": asdict(wanted.placement),
+        "pool": pool.name,
     }  # fmt: skip
     return {
         "id": broker.new_id(), "tenant_id": pool.tenant_id, "center_id": wanted.center_id, "name": name,
@@ -185,11 +186,6 @@ def _token(broker: Broker, agent: Any) -> str:
 
 def _spec(broker: Broker, row: Any, token: str) -> MachineSpec:
     hello = {"broker_url": broker.config.public_url, "ca_fingerprint": broker.keys.ca_fingerprint, "token": token}
-    text = (
-        row.spec["user_data"].replace("{PORTICO_AGENT}", json.dumps(hello))
-        if row.spec["user_data"]
-        else json.dumps(hello)
-    )
     return MachineSpec(
         desktop_id=row.id,
         deployment_id=broker.deployment_id,
@@ -197,8 +193,10 @@ def _spec(broker: Broker, row: Any, token: str) -> MachineSpec:
         image_id=row.spec["image_id"],
         flavor=row.spec["flavor"],
         network=row.spec["network"],
-        user_data=text,
+        user_data=row.spec["user_data"],
+        agent=hello,
         tags={"portico:pool": row.spec["pool"]},
+        placement=adapter(Placement).validate_python(row.spec.get("placement", {})),
         options=row.spec["options"],
     )
 

@@ -68,6 +68,11 @@ class SnapshotHolder:
                     self._look(conn)
             return self._snapshot
 
+    def expire(self) -> None:
+        """Let the next look ask whether the configuration has changed."""
+        with self._lock:
+            self._looked = float("-inf")
+
     def _look(self, conn: Connection) -> None:
         looked = time.monotonic()
         number = conn.scalar(select(tables.versions.c.number).where(tables.versions.c.name == CONFIGURATION)) or 0
