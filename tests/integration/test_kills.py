@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from tests.fleet import CLIENT, Fleet, second
+from tests.fleet import CENTER, CLIENT, Fleet, second
 
 from portico import faults
 from portico.domain.model import NoDesktop
-from portico.services import connect, provision, release
+from portico.services import connect, leaks, provision, release
 from portico.services.connect import Connecting
 from portico.store import jobs
 from portico.store import tables as t
@@ -51,6 +51,11 @@ def nothing_leaked(fleet: Fleet) -> None:
     rows = fleet.rows(t.desktops, t.desktops.c.deleted_at.is_(None))
     assert machines == Counter(row.id for row in rows)
     assert {row.stage for row in rows} == {"ready"}
+    # What the cloud holds for us is what lives, thing by thing, and the reconciler says the same.
+    held = [(one.kind, one.external_id, one.desktop_id) for one in fleet.cloud().belongings()]
+    assert Counter(held) == Counter(("machine", row.external_id, row.id) for row in rows)
+    assert leaks.look(fleet.broker, CENTER) == 0
+    assert fleet.rows(t.leaks, t.leaks.c.deleted_at.is_(None)) == []
     taken = Counter(seat.desktop_id for seat in fleet.rows(t.seats, t.seats.c.assignment_id.is_not(None)))
     assert {row.id: row.used_seats for row in rows if row.used_seats} == dict(taken)
     live = fleet.rows(t.assignments, t.assignments.c.released_at.is_(None))
