@@ -101,11 +101,6 @@ def _has_ended(known: Known) -> bool:
     return known.ended_at is not None or known.desktop.stage is Stage.GONE or known.desktop.status is Status.DELETED
 
 
-def may_be_cleaned(kind: str, reason_code: str, *, machines: bool) -> bool:
-    """Tell whether a leak may go in a sweep: what hangs on a stranger's machine never, our own machines when asked for."""
-    return reason_code != "leak.elsewhere" and (machines or kind != "machine")
-
-
 def may_adopt(kind: str, reason_code: str) -> bool:
     """Tell whether a leak can become a desktop (again): a machine that is nobody's."""
     return kind == "machine" and reason_code in ("machine.no_row", "machine.returned")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.records import MINUTE, NOW, desktop
 
-from portico.domain.leaks import GRACE_SECONDS, Belonging, Known, find, may_adopt, may_be_cleaned
+from portico.domain.leaks import GRACE_SECONDS, Belonging, Known, find, may_adopt
 from portico.domain.model import Desktop, Stage, Status
 
 pytestmark = pytest.mark.capability("S009", "S098")
@@ -78,13 +78,9 @@ def test_a_part_goes_with_the_machine_that_it_hangs_on() -> None:
     assert codes(thing(), part) == ["machine.no_row"]
 
 
-def test_a_part_on_somebody_elses_machine_is_told_apart_and_never_swept() -> None:
+def test_a_part_on_somebody_elses_machine_is_told_apart() -> None:
     moved = thing("floating ip", external_id="f", machine_id="strange")
     assert codes(moved, known=desktop("d1")) == ["leak.elsewhere"]
-    assert not may_be_cleaned("floating ip", "leak.elsewhere", machines=True)
-    assert may_be_cleaned("port", "leak.loose", machines=False)
-    assert not may_be_cleaned("machine", "machine.no_row", machines=False)
-    assert may_be_cleaned("machine", "machine.no_row", machines=True)
 
 
 def test_a_machine_that_is_some_living_desktop_is_no_leak_whatever_its_tag() -> None:
