@@ -1,5 +1,6 @@
 """The application behind a real listener on a free port of this machine, for clients that speak HTTP themselves."""
 
+import io
 import socket
 import threading
 import time
@@ -7,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import structlog
 import uvicorn
+from tests.fleet import Fleet
 
 from portico.services.broker import Broker
 from portico.web.app import create_app
@@ -32,3 +35,32 @@ def serving(broker: Broker) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(30)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the broker's log, which in a test comes out of the same process, apart from what a command says."""
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(io.StringIO()), cache_logger_on_first_use=False)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+@contextmanager
+def working(fleet: Fleet) -> Iterator[None]:
+    """Let jobs be done meanwhile, as a broker does."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.05):
+            fleet.work()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(30)

@@ -4,19 +4,16 @@ import csv
 import io
 import json
 import stat
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-import structlog
 import yaml
 from tests.brokers import PASSWORD
 from tests.fleet import CENTER, Fleet, make_fleet
-from tests.serving import serving
+from tests.serving import quiet, serving, working
 
 from portico.__main__ import main
 from portico.cli import logins
@@ -59,35 +56,6 @@ def run(
         secret.write_text(PASSWORD + "\n")
         assert command("login", "--username", "admin", "--password-file", str(secret))[0] == 0
         yield command
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the broker's log, which in a test comes out of the same process, apart from what a command says."""
-    before = structlog.get_config()
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(io.StringIO()), cache_logger_on_first_use=False)
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
-
-
-@contextmanager
-def working(fleet: Fleet) -> Iterator[None]:
-    """Let jobs be done meanwhile, as a broker does."""
-    done = threading.Event()
-
-    def work() -> None:
-        while not done.wait(0.05):
-            fleet.work()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join(30)
 
 
 def test_the_command_line_knows_every_noun_of_the_interface() -> None:
