@@ -9,7 +9,7 @@ from tests.fleet import CENTER, CLIENT, Bare, Fleet
 
 from portico.errors import CloudError, Conflict
 from portico.ports.cloud import MachineSpec
-from portico.services import configure, connect, overview
+from portico.services import configure, connect, overview, power
 from portico.services.connect import Connecting
 from portico.store import tables as t
 
@@ -133,6 +133,7 @@ def two_centers(fleet: Fleet) -> tuple[Any, Any]:
     for center in (CENTER, "second"):
         fleet.cloud(center).create(_spec(id))
         fleet.scan(center)
+        fleet.clock.forward(seconds=1)
     return tuple(fleet.rows(t.desktops, t.desktops.c.center_id == center)[0] for center in (CENTER, "second"))  # type: ignore[return-value]
 
 
@@ -149,6 +150,8 @@ def test_a_machine_of_two_centers_counts_once(fleet: Fleet) -> None:
     assert [row.desktop_id for row in members] == [first.id]
     fleet.scan()
     fleet.scan("second")
+    with pytest.raises(Conflict, match="Another center"):
+        power.set_status(fleet.broker, actor(fleet.broker), second.id, True)
     assert fleet.row(t.desktops, second.id).status == "duplicate"
     configure.delete_item(fleet.broker, actor(fleet.broker), "centers", CENTER)
     fleet.scan("second")

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from portico import faults
 from portico.domain import leaks as rules
 from portico.domain.access import Actor, Level
 from portico.domain.explain import as_json
@@ -176,11 +177,13 @@ def carry_out(broker: Broker, leak_id: str, claim: Claim) -> None:
             store.end(conn, [row.id], broker.now())
             return
     thing = Belonging(row.kind, row.external_id, row.name, row.desktop_id, row.made_at, row.machine_id)
+    faults.point("leak.before_call")
     try:
         open_cloud(broker, center).remove(thing)
     except CloudRefused as problem:
         _note_refusal(broker, row, problem.sentence)
         return
+    faults.point("leak.after_call")
     with broker.db.write() as conn:
         store.end(conn, [row.id], broker.now())
         params = {"kind": row.kind, "thing": row.name, "center": center.name}

@@ -46,6 +46,8 @@ def settle(broker: Broker, center: Center) -> None:
             [row for row in twins.list_new(conn, center.id, others) if _UUID.search(row.external_id)] if others else []
         )
         single = twins.list_single(conn, center.id, others)
+    if not new and not single:
+        return
     now = broker.now()
     with broker.db.write() as conn:
         for row in new:
