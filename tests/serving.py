@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -17,13 +18,19 @@ from portico.web.app import create_app
 
 
 @contextmanager
-def serving(broker: Broker) -> Iterator[str]:
-    """Serve the broker's pages and interface, and give the address."""
+def serving(broker: Broker, tls: Path | None = None, names: tuple[str, ...] = ("127.0.0.1",)) -> Iterator[str]:
+    """Serve the broker's pages and interface, and give the address; with `tls`, a directory, as the deployment does."""
+    files: dict[str, str] = {}
+    if tls is not None:
+        certificate, key = broker.keys.issue("broker", names, broker.now())
+        (tls / "cert.pem").write_text(certificate + broker.keys.ca_pem)
+        (tls / "key.pem").write_text(key)
+        files = {"ssl_certfile": str(tls / "cert.pem"), "ssl_keyfile": str(tls / "key.pem")}
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        address = f"{'https' if files else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         app = create_app(replace(broker, config=replace(broker.config, public_url=address)))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1, **files))  # type: ignore[arg-type]
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -204,6 +204,30 @@ def test_services_keep_their_commands(run: Run, capsys: pytest.CaptureFixture[st
     assert "--fast" in capsys.readouterr().err
 
 
+@pytest.mark.capability("S029")
+def test_a_broker_is_trusted_by_its_cas_fingerprint_and_no_other(
+    deployment: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without it nothing is sent; with it the CA is kept, and the name in the certificate counts as well."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("PORTICO_TOKEN", raising=False)
+    (tmp_path / "password").write_text(PASSWORD)
+    as_admin = ("login", "--username", "admin", "--password-file", str(tmp_path / "password"))
+    ours = deployment.broker.keys.ca_fingerprint
+    with quiet(), serving(deployment.broker, tmp_path) as url:
+        monkeypatch.setenv("PORTICO_URL", url)
+        assert main(as_admin) == 3
+        assert "--ca-fingerprint" in capsys.readouterr().err
+        assert main((*as_admin, "--ca-fingerprint", "0" * 64)) == 4
+        assert main((*as_admin, "--ca-fingerprint", ours)) == 0
+        assert main(["center", "list"]) == 0
+        assert main(["logout"]) == 0
+    with quiet(), serving(deployment.broker, tmp_path, ("agent.example",)) as url:
+        monkeypatch.setenv("PORTICO_URL", url)
+        assert main((*as_admin, "--ca-fingerprint", ours)) == 3
+        assert "another name" in capsys.readouterr().err
+
+
 def quick(run: Run, *words: str) -> tuple[int, str, str]:
     return run("quickstart", "--kind", "bare", "--center", "Cloud", *words)
 

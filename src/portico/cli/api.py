@@ -20,6 +20,7 @@ ANSWER_LIMIT = 64 * 1024 * 1024  # bytes
 SECONDS = 60  # that a request may take
 PAGE = 500
 POLL_SECONDS = 0.5
+_OTHER_NAME = (62, 64)  # OpenSSL: X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _KINDS: Mapping[int, type[PorticoError]] = {401: Unauthenticated, 403: Denied, 404: NotFound, 409: Conflict}
 _LOG_IN = "Log in with `portico login`, or set PORTICO_TOKEN."
 
@@ -91,6 +92,8 @@ class Client:
             return answer.status, answer.read(ANSWER_LIMIT)
         except ssl.SSLCertVerificationError as problem:
             remedy = "Give its CA with --ca FILE, or its fingerprint with `portico login --ca-fingerprint`."
+            if problem.verify_code in _OTHER_NAME:
+                remedy = "It is for another name: use the address that users know the broker by."
             raise Unavailable(f"The certificate of {self.url} is not trusted. {remedy}", str(problem)) from problem
         except (OSError, http.client.HTTPException) as problem:
             remedy = "Look whether the broker runs, and whether PORTICO_URL is right."
@@ -128,13 +131,10 @@ def _trust(ca_pem: str) -> ssl.SSLContext:
     if not ca_pem:
         return ssl.create_default_context()
     try:
-        trusted = ssl.create_default_context(cadata=ca_pem)
+        # The name is checked as well: a deployment's CA also signs for its agents and gateways.
+        return ssl.create_default_context(cadata=ca_pem)
     except (ssl.SSLError, ValueError) as problem:
         raise Invalid("The file of the CA holds no certificate in PEM form.", detail=str(problem)) from problem
-    trusted.check_hostname = (
-        False  # a deployment's own CA signs for that deployment alone, by whatever address one reaches it
-    )
-    return trusted
 
 
 def _trouble(status: int, problem: Mapping[str, Any]) -> PorticoError:
