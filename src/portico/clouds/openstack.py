@@ -1,0 +1,81 @@
+"""OpenStack project: desktops as instances of Nova, with Keystone, Glance, Neutron and Cinder around them."""
+
+from datetime import datetime
+from typing import ClassVar
+
+from portico.clouds import openstack_scan
+from portico.clouds.openstack_session import Api, api_for
+from portico.clouds.openstack_settings import OpenStackSettings
+from portico.domain.model import PowerAction
+from portico.errors import CloudRefused
+from portico.ports.cloud import (
+    Belonging,
+    Capabilities,
+    Choices,
+    CloudContext,
+    Console,
+    Finding,
+    MachineSpec,
+    Scan,
+)
+
+
+class OpenStack:
+    """One project of an OpenStack cloud."""
+
+    kind: ClassVar[str] = "openstack"
+    Settings: ClassVar[type] = OpenStackSettings
+
+    def __init__(self, settings: OpenStackSettings, context: CloudContext) -> None:
+        """Prepare; nothing is sent before the first call. Raises Invalid for settings that cannot be used."""
+        self._context = context
+        self._api: Api = api_for(settings, context.egress_allow)
+
+    def capabilities(self) -> Capabilities:
+        """Return what Nova can do; a single compute host may be able to do less."""
+        return Capabilities(provisions=False, power=frozenset())
+
+    def check(self) -> tuple[Finding, ...]:
+        """Log in, and list what there is."""
+        self._api.service("compute")
+        return (Finding("Keystone", "granted"),)
+
+    def scan(self, since: datetime | None = None) -> Scan:
+        """List all machines and images, or the machines that changed after `since`."""
+        return openstack_scan.scan(self._api, since)
+
+    def choices(self) -> Choices:
+        """Read the menus of the provisioning form."""
+        return Choices()
+
+    def create(self, spec: MachineSpec) -> str:
+        """Refuse, for now."""
+        raise CloudRefused("Instances cannot be created yet.")
+
+    def delete(self, external_id: str) -> None:
+        """Refuse, for now."""
+        raise CloudRefused("Instances cannot be deleted yet.")
+
+    def power(self, external_id: str, action: PowerAction) -> None:
+        """Refuse, for now."""
+        raise CloudRefused("Instances cannot be switched yet.")
+
+    def belongings(self) -> tuple[Belonging, ...]:
+        """Return nothing, for nothing is made."""
+        return ()
+
+    def remove(self, belonging: Belonging) -> None:
+        """Refuse, for now."""
+        raise CloudRefused("Nothing can be removed yet.")
+
+    def mend(self, fix: str) -> None:
+        """Refuse, for now."""
+        raise CloudRefused("Nothing can be mended yet.", fix)
+
+    def console(self, external_id: str) -> Console:
+        """Refuse, for now."""
+        raise CloudRefused("Consoles cannot be read yet.")
+
+    def snapshot(self, external_id: str, name: str) -> str:
+        """Refuse, for now."""
+        raise CloudRefused("Images cannot be made yet.")
