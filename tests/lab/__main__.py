@@ -5,7 +5,13 @@ import sys
 from tests.lab import cluster, install
 from tests.lab.processes import Trouble
 
-COMMANDS = {"up": cluster.up, "down": cluster.down, "status": cluster.status, "wipe": cluster.wipe, "install": install.ensure}
+COMMANDS = {
+    "up": cluster.up,
+    "down": cluster.down,
+    "status": cluster.status,
+    "wipe": cluster.wipe,
+    "install": install.ensure,
+}
 
 
 def main(arguments: list[str]) -> int:

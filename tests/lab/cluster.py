@@ -9,7 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from tests.lab import install, processes, schemas, seed, services, snapshot
-from tests.lab.places import ADDRESS, CLOUDS, FACTS, HOME, KEYSTONE, LOG, METAL_HOST, PORTS, RUN, STATE, VAR, VERSION, url
+from tests.lab.places import (
+    ADDRESS,
+    CLOUDS,
+    FACTS,
+    HOME,
+    KEYSTONE,
+    LOG,
+    METAL_HOST,
+    PORTS,
+    RUN,
+    STATE,
+    VAR,
+    VERSION,
+    url,
+)
 from tests.lab.processes import Service, Trouble, say, wait
 from tests.lab.rest import Cloud, Refused, answers
 
@@ -70,7 +84,9 @@ def status() -> int:
         print(f"{name:32} {'runs' if processes.alive(name) else 'DEAD':5} {size >> 10:6} MiB")
     print(f"{'':32} {'':5} {total >> 10:6} MiB")
     gaps = missing()
-    print("\n".join(f"missing: {gap}" for gap in gaps) or f"all there, seeded by these sources: {_version() == VERSION}")
+    print(
+        "\n".join(f"missing: {gap}" for gap in gaps) or f"all there, seeded by these sources: {_version() == VERSION}"
+    )
     return len(gaps)
 
 
@@ -87,7 +103,9 @@ def missing() -> list[str]:
 
 def _unseen() -> list[str]:
     admin, system = Cloud("admin", "admin"), Cloud("admin")
-    nova = {f"{one['binary']}-{one['host']}": one["state"] for one in admin.listed("compute", "/os-services", "services")}
+    nova = {
+        f"{one['binary']}-{one['host']}": one["state"] for one in admin.listed("compute", "/os-services", "services")
+    }
     wanted = [service.name for service in services.computes()]
     gaps = [name for name in wanted if nova.get(name) != "up"]
     gaps += [name for name, state in nova.items() if state != "up" and name not in wanted]
@@ -96,7 +114,11 @@ def _unseen() -> list[str]:
     gaps += [name for name in ("cinder-scheduler", "cinder-volume") if cinder.get(name) != "up"]
     if not any(one["alive"] for one in system.listed("baremetal", "/conductors")):
         gaps.append("ironic-conductor")
-    for kind, path in (("network", "/networks?limit=1"), ("image", "/images?limit=1"), ("placement", "/resource_classes")):
+    for kind, path in (
+        ("network", "/networks?limit=1"),
+        ("image", "/images?limit=1"),
+        ("placement", "/resource_classes"),
+    ):
         admin.get(kind, path)
     return gaps
 
@@ -118,7 +140,12 @@ def _infrastructure() -> None:
     schemas.prepare()
     for service in services.infrastructure():
         processes.start(service)
-    wait("OVN's databases", lambda: all((RUN / f"ovn{name}_db.sock").exists() for name in ("nb", "sb")), "ovn-nb", "ovn-sb")
+    wait(
+        "OVN's databases",
+        lambda: all((RUN / f"ovn{name}_db.sock").exists() for name in ("nb", "sb")),
+        "ovn-nb",
+        "ovn-sb",
+    )
     processes.start(services.northd())
     schemas.chassis()
     wait("the database", lambda: (RUN / "mysql.sock").exists(), "mariadb")

@@ -89,7 +89,11 @@ def uwsgi(name: str, module: str, processes: int, arguments: str = "") -> None:
 
 def keystone() -> None:
     """Write Keystone's files."""
-    cache = {"enabled": "true", "backend": "dogpile.cache.memcached", "memcache_servers": f"{ADDRESS}:{PORTS['memcached']}"}
+    cache = {
+        "enabled": "true",
+        "backend": "dogpile.cache.memcached",
+        "memcache_servers": f"{ADDRESS}:{PORTS['memcached']}",
+    }
     parts: dict[str, Section] = {
         "DEFAULT": basics(), **sections("keystone"), "cache": cache,
         # Bcrypt's usual twelve rounds cost half a second for each log-in by password.

@@ -40,7 +40,14 @@ def cinder() -> None:
 def ironic() -> None:
     """Write Ironic's files: every part of its hardware is imitated, at once and without fail."""
     kinds = "bios boot console deploy firmware inspect management network power raid rescue storage vendor".split()
-    only = {"network": "noop", "storage": "noop,fake", "boot": "fake", "deploy": "fake", "management": "fake", "power": "fake"}
+    only = {
+        "network": "noop",
+        "storage": "noop,fake",
+        "boot": "fake",
+        "deploy": "fake",
+        "management": "fake",
+        "power": "fake",
+    }
     own: dict[str, object] = {
         "host": "lab-ironic", "state_path": VAR / "ironic", "auth_strategy": "keystone", "rpc_transport": "oslo",
         # Without it Nova's user sees no node at all, and no error either.

@@ -24,7 +24,9 @@ class Facts:
     password: str  # Everybody's.
     projects: Ids
     users: Mapping[str, Mapping[str, str]]  # Name → {"id", "project"}.
-    credentials: Mapping[str, Mapping[str, str]]  # "portico" and "expired" → {"id", "secret"}; both the broker's, on vdi.
+    credentials: Mapping[
+        str, Mapping[str, str]
+    ]  # "portico" and "expired" → {"id", "secret"}; both the broker's, on vdi.
     rights: Mapping[str, Mapping[str, Any]]  # Name → {"user" who is without it, "service", "rules"}.
     external: Ids
     networks: Mapping[str, Ids]
@@ -69,7 +71,10 @@ def _look() -> Facts:
     def owned(path: str) -> dict[str, Ids]:
         return {name: _named(admin.listed("network", f"{path}?project_id={key}")) for name, key in projects.items()}
 
-    images = [*admin.listed("image", "/images?limit=100"), *(i for p, u in OWNERS.items() for i in Cloud(u, p).listed("image", "/images"))]
+    images = [
+        *admin.listed("image", "/images?limit=100"),
+        *(i for p, u in OWNERS.items() for i in Cloud(u, p).listed("image", "/images")),
+    ]
     return Facts(
         auth_url=KEYSTONE, region=REGION, password=PASSWORD, projects=projects,
         users={name: {"id": users[name], "project": project} for name, (project, _) in PEOPLE.items()},

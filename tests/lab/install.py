@@ -40,7 +40,9 @@ def ensure() -> None:
 def _to_build() -> set[str]:
     """Return the packages that uWSGI wants, which comes as source alone, and that make a virtual environment."""
     needed = set() if shutil.which("gcc") else {"gcc", "libc6-dev"}
-    include = subprocess.run([_python(), "-c", "import sysconfig; print(sysconfig.get_path('include'))"], capture_output=True, text=True)
+    include = subprocess.run(
+        [_python(), "-c", "import sysconfig; print(sysconfig.get_path('include'))"], capture_output=True, text=True
+    )
     if not (Path(include.stdout.strip()) / "Python.h").exists():
         needed.add("python3-dev")
     if subprocess.run([_python(), "-c", "import ensurepip, venv"], capture_output=True).returncode:
@@ -87,7 +89,13 @@ def _logged(name: str, command: tuple[str, ...], seconds: float, tries: int = 3,
         with log.open("ab") as file:
             try:
                 code = subprocess.run(
-                    command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, timeout=seconds, check=False, env=environ
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    timeout=seconds,
+                    check=False,
+                    env=environ,
                 ).returncode
             except subprocess.TimeoutExpired:
                 code = -1

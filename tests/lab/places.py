@@ -49,7 +49,9 @@ def _sources() -> bytes:
 
 
 # Each set of packages has its virtual environment, each version of these sources its snapshot of a seeded lab.
-VENV = HOME / f"venv-{hashlib.sha256((SOURCES / 'requirements.txt').read_bytes() + sys.version.encode()).hexdigest()[:12]}"
+VENV = (
+    HOME / f"venv-{hashlib.sha256((SOURCES / 'requirements.txt').read_bytes() + sys.version.encode()).hexdigest()[:12]}"
+)
 BIN = VENV / "bin"
 VERSION = digest(_sources(), sys.version.encode(), str(STATE).encode(), str(FIRST_PORT).encode())
 SNAPSHOT = HOME / f"snapshot-{VERSION}.tar.gz"

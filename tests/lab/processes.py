@@ -30,7 +30,9 @@ class Service:
     def fingerprint(self) -> str:
         """Return what tells this way of running the service from another one."""
         roots = [ETC / name for name in self.configs]
-        files = sorted(file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file())
+        files = sorted(
+            file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file()
+        )
         said = [*self.command, *(f"{name}={value}" for name, value in sorted(self.environment.items()))]
         return digest("\0".join(said).encode(), *(file.read_bytes() for file in files))
 

@@ -38,7 +38,11 @@ class Cloud:
     def log_in(self) -> None:
         """Get a token and the catalogue."""
         who = {"name": self.user, "domain": {"id": "default"}, "password": PASSWORD}
-        where = {"project": {"name": self.project, "domain": {"id": "default"}}} if self.project else {"system": {"all": True}}
+        where = (
+            {"project": {"name": self.project, "domain": {"id": "default"}}}
+            if self.project
+            else {"system": {"all": True}}
+        )
         auth = self._auth or {"identity": {"methods": ["password"], "password": {"user": who}}, "scope": where}
         status, headers, made = _exchange("POST", f"{KEYSTONE}/auth/tokens", {"auth": auth}, {})
         if status != 201:
@@ -47,7 +51,9 @@ class Cloud:
         self._token, self._until = headers["X-Subject-Token"], time.monotonic() + 3600
         self.ids = {"user": token["user"]["id"], "project": token.get("project", {}).get("id", "")}
         for entry in token["catalog"]:
-            self._places[entry["type"]] = next((end["url"] for end in entry["endpoints"] if end["interface"] == "public"), "")
+            self._places[entry["type"]] = next(
+                (end["url"] for end in entry["endpoints"] if end["interface"] == "public"), ""
+            )
 
     def call(self, method: str, kind: str, path: str, body: object = None, **headers: str) -> Any:
         """Send a request to a service and return what it says. Raise Refused for what it does not want."""
@@ -55,11 +61,19 @@ class Cloud:
             self.log_in()
         name, prefix = KINDS[kind]
         place = (KEYSTONE if kind == "identity" else self._places[name]).rstrip("/")
-        common = {"X-Auth-Token": self._token, "OpenStack-API-Version": ", ".join(VERSIONS), "X-OpenStack-Ironic-API-Version": "1.90"}
+        common = {
+            "X-Auth-Token": self._token,
+            "OpenStack-API-Version": ", ".join(VERSIONS),
+            "X-OpenStack-Ironic-API-Version": "1.90",
+        }
         named = {key.replace("_", "-"): value for key, value in headers.items()}
         status, _, answer = _exchange(method, place + prefix + path, body, common | named)
         if status >= 400:
-            raise Refused(status, answer if isinstance(answer, str) else json.dumps(answer), f"{method} {kind}{path} as {self.user}")
+            raise Refused(
+                status,
+                answer if isinstance(answer, str) else json.dumps(answer),
+                f"{method} {kind}{path} as {self.user}",
+            )
         return answer
 
     def get(self, kind: str, path: str) -> Any:
@@ -89,7 +103,14 @@ class Cloud:
 
     def ensure(self, kind: str, path: str, one: str, name: str, **values: object) -> dict[str, Any]:
         """Return what is called `name` in a collection, made with `values` if it is not there. `one` is the singular."""
-        found = next((entry for entry in self.listed(kind, path, "volume_types" if path == "/types" else "") if entry.get("name") == name and self._mine(kind, entry)), None)
+        found = next(
+            (
+                entry
+                for entry in self.listed(kind, path, "volume_types" if path == "/types" else "")
+                if entry.get("name") == name and self._mine(kind, entry)
+            ),
+            None,
+        )
         if found is not None:
             return found
         wanted = {"name": name, **values}
@@ -104,7 +125,9 @@ class Cloud:
 def application(identifier: str, secret: str) -> Cloud:
     """Return the cloud as an application credential sees it."""
     known = {"id": identifier, "secret": secret}
-    return Cloud(identifier, None, {"identity": {"methods": ["application_credential"], "application_credential": known}})
+    return Cloud(
+        identifier, None, {"identity": {"methods": ["application_credential"], "application_credential": known}}
+    )
 
 
 def until(what: str, ready: Callable[[], Any], seconds: float = 120) -> Any:
@@ -125,7 +148,9 @@ def answers(place: str) -> bool:
         return False
 
 
-def _exchange(method: str, place: str, body: object, headers: Mapping[str, str], patience: float = PATIENCE) -> tuple[int, Any, Any]:
+def _exchange(
+    method: str, place: str, body: object, headers: Mapping[str, str], patience: float = PATIENCE
+) -> tuple[int, Any, Any]:
     raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
     kind = {"Content-Type": "application/octet-stream" if isinstance(body, bytes) else "application/json"}
     request = urllib.request.Request(place, raw, kind | {"Accept": "application/json"} | dict(headers), method=method)

@@ -22,7 +22,9 @@ def prepare() -> None:
 
 def sql(statement: str) -> str:
     """Run statements in the services' databases as their administrator; return the rows, tab-separated."""
-    return run("mariadb", "--no-defaults", "-uroot", f"--socket={RUN}/mysql.sock", "-N", "-B", "-e", statement, log="sql")
+    return run(
+        "mariadb", "--no-defaults", "-uroot", f"--socket={RUN}/mysql.sock", "-N", "-B", "-e", statement, log="sql"
+    )
 
 
 def create() -> None:
@@ -43,7 +45,18 @@ def chassis() -> None:
             continue
         kinds = ("other_config:datapath-type=system", "other_config:iface-types=geneve,vxlan")
         # Type and address must be unique; nothing is ever sent there.
-        added = ("chassis-add", host, "geneve", f"127.100.0.{number}", "--", "set", "chassis", host, f"hostname={host}", *kinds)
+        added = (
+            "chassis-add",
+            host,
+            "geneve",
+            f"127.100.0.{number}",
+            "--",
+            "set",
+            "chassis",
+            host,
+            f"hostname={host}",
+            *kinds,
+        )
         run(*south, *added, "--", "create", "Chassis_Private", f"name={host}", log="ovn")
         row = run(*south, "--bare", "--columns=_uuid", "find", "chassis", f"name={host}", log="ovn").strip()
         run(*south, "set", "Chassis_Private", host, f"chassis={row}", "nb_cfg=0", log="ovn")
@@ -60,7 +73,14 @@ def _keystone() -> None:
         run(*manage, step, "--keystone-user", "root", "--keystone-group", "root", log="keystone-manage")
     run(*manage, "db_sync", log="keystone-manage")
     urls = [f"--bootstrap-{kind}-url={KEYSTONE}" for kind in ("admin", "internal", "public")]
-    run(*manage, "bootstrap", f"--bootstrap-password={PASSWORD}", f"--bootstrap-region-id={REGION}", *urls, log="keystone-manage")
+    run(
+        *manage,
+        "bootstrap",
+        f"--bootstrap-password={PASSWORD}",
+        f"--bootstrap-region-id={REGION}",
+        *urls,
+        log="keystone-manage",
+    )
 
 
 def _nova() -> None:

@@ -8,7 +8,7 @@ from tests.lab.seed_network import OWNERS
 FLAVORS = {
     "desktop.small": {"vcpus": 1, "ram": 1024, "disk": 10}, "desktop.medium": {"vcpus": 2, "ram": 4096, "disk": 40},
     "desktop.ephemeral": {"vcpus": 1, "ram": 1024, "disk": 10, "OS-FLV-EXT-DATA:ephemeral": 10},
-    "desktop.huge": {"vcpus": 100000, "ram": 100000000, "disk": 10},  # No host can hold it.
+    "desktop.huge": {"vcpus": 1, "ram": 1024, "disk": 5000000},  # No quota forbids it, and no host can hold it.
     "bm.vdi": {"vcpus": 8, "ram": 32768, "disk": 200},
 }  # fmt: skip
 METAL = {"resources:CUSTOM_VDI_METAL": "1", "resources:VCPU": "0", "resources:MEMORY_MB": "0", "resources:DISK_GB": "0"}
@@ -20,7 +20,11 @@ COMPUTE = {
     "vdi": {"instances": 2000, "cores": 8000, "ram": 16000000}, "vdi2": {"instances": 20, "cores": 40, "ram": 81920},
     "small": {"instances": 2, "cores": 4, "ram": 8192},
 }  # fmt: skip
-VOLUMES = {"vdi": {"volumes": 200, "gigabytes": 2000}, "vdi2": {"volumes": 20, "gigabytes": 200}, "small": {"volumes": 1, "gigabytes": 20}}
+VOLUMES = {
+    "vdi": {"volumes": 200, "gigabytes": 2000},
+    "vdi2": {"volumes": 20, "gigabytes": 200},
+    "small": {"volumes": 1, "gigabytes": 20},
+}
 
 
 def seed() -> None:

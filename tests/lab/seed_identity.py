@@ -30,7 +30,10 @@ def seed() -> None:
     names = (*{role for _, roles in PEOPLE.values() for role in roles}, "service")
     roles = {name: admin.ensure("identity", "/roles", "role", name)["id"] for name in names}
     roles["admin"] = _called(admin, "roles", "admin")["id"]
-    projects = {name: admin.ensure("identity", "/projects", "project", name, domain_id="default")["id"] for name in ("service", *PROJECTS)}
+    projects = {
+        name: admin.ensure("identity", "/projects", "project", name, domain_id="default")["id"]
+        for name in ("service", *PROJECTS)
+    }
     for name in SERVICES:
         _user(admin, name, projects["service"], [roles["admin"], roles["service"]])
     for name, (project, wanted) in PEOPLE.items():

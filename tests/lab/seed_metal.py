@@ -16,13 +16,20 @@ def seed() -> None:
     size = {"cpus": 8, "memory_mb": 32768, "local_gb": 200, "cpu_arch": "x86_64"}
     for name in names:
         if name not in known:
-            system.post("baremetal", "/nodes", {"name": name, "driver": "fake-hardware", "resource_class": "vdi-metal", "properties": size})
+            system.post(
+                "baremetal",
+                "/nodes",
+                {"name": name, "driver": "fake-hardware", "resource_class": "vdi-metal", "properties": size},
+            )
     for target, state in (("manage", "manageable"), ("provide", "available")):
         for name in names:
             if _node(system, name)["provision_state"] in ("enroll", "manageable"):
                 system.put("baremetal", f"/nodes/{name}/states/provision", {"target": target})
         for name in names:
-            until(f"{name} {state}", lambda name=name, state=state: _node(system, name)["provision_state"] in (state, "available", "active"))
+            until(
+                f"{name} {state}",
+                lambda name=name, state=state: _node(system, name)["provision_state"] in (state, "available", "active"),
+            )
     for name in names:
         if _node(system, name)["power_state"] is None:
             system.put("baremetal", f"/nodes/{name}/states/power", {"target": "power on"})

@@ -27,7 +27,9 @@ def infrastructure() -> list[Service]:
     memcached = ("memcached", "-u", "root", "-l", ADDRESS, "-p", str(PORTS["memcached"]), "-U", "0", "-m", "64")
     # Erlang's port mapper would otherwise start itself, listen everywhere, and stay.
     mapper = {"ERL_EPMD_ADDRESS": ADDRESS, "ERL_EPMD_PORT": str(PORTS["epmd"])}
-    erlang = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+    erlang = (
+        "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none -start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+    )
     rabbit = {
         **mapper, "RABBITMQ_NODENAME": "lab@localhost", "RABBITMQ_DIST_PORT": str(PORTS["rabbitmq-peers"]),
         "RABBITMQ_CONFIG_FILE": f"{ETC}/rabbitmq/rabbitmq", "RABBITMQ_ENABLED_PLUGINS_FILE": f"{ETC}/rabbitmq/enabled_plugins",
@@ -52,7 +54,11 @@ def _ovsdb(name: str) -> Service:
 
 def northd() -> Service:
     """Return what turns OVN's northbound into its southbound database."""
-    ends = (f"--ovnnb-db=unix:{RUN}/ovnnb_db.sock", f"--ovnsb-db=unix:{RUN}/ovnsb_db.sock", f"--unixctl={RUN}/northd.ctl")
+    ends = (
+        f"--ovnnb-db=unix:{RUN}/ovnnb_db.sock",
+        f"--ovnsb-db=unix:{RUN}/ovnsb_db.sock",
+        f"--unixctl={RUN}/northd.ctl",
+    )
     return Service("ovn-northd", ("ovn-northd", "--no-chdir", "-vconsole:warn", "-vsyslog:off", *ends))
 
 
@@ -87,23 +93,31 @@ def workers() -> list[Service]:
         "ironic-conductor": "ironic/ironic.conf", "cinder-scheduler": "cinder/cinder.conf",
     }  # fmt: skip
     made = [_worker(name, (f"{BIN}/{name}",), file) for name, file in files.items()]
-    return [*made, _worker("cinder-volume", (f"{BIN}/cinder-volume",), "cinder/cinder.conf", PYTHONPATH=f"{ETC}/drivers")]
+    own = {"PYTHONPATH": f"{ETC}/drivers"}
+    volumes = Service(
+        "cinder-volume", (f"{BIN}/cinder-volume", *_files("cinder/cinder.conf")), ("cinder", "drivers/labnfs.py"), own
+    )
+    return [*made, volumes]
 
 
 def computes() -> list[Service]:
     """Return the processes of nova-compute: one for each fake hypervisor, one for bare metal."""
     fake = (f"{BIN}/python", f"{ETC}/drivers/labfake.py")
-    made = [_compute(host, fake, LAB_FAULTS=f"{RUN}/faults.json") for host in FAKE_HOSTS]
+    made = [_compute(host, fake, ("drivers/labfake.py",), LAB_FAULTS=f"{RUN}/faults.json") for host in FAKE_HOSTS]
     return [*made, _compute(METAL_HOST, (f"{BIN}/nova-compute",))]
 
 
-def _worker(name: str, program: tuple[str, ...], *files: str, **environ: str) -> Service:
-    arguments = [argument for file in files for argument in ("--config-file", f"{ETC}/{file}")]
-    return Service(name, (*program, *arguments), (*(file.partition("/")[0] for file in files[:1]), *files[1:], "drivers"), environ)
+def _files(*files: str) -> tuple[str, ...]:
+    return tuple(argument for file in files for argument in ("--config-file", f"{ETC}/{file}"))
 
 
-def _compute(host: str, program: tuple[str, ...], **environ: str) -> Service:
-    return _worker(f"nova-compute-{host}", program, "nova/nova.conf", f"nova-compute/{host}.conf", **environ)
+def _worker(name: str, program: tuple[str, ...], file: str) -> Service:
+    return Service(name, (*program, *_files(file)), (file.partition("/")[0],))
+
+
+def _compute(host: str, program: tuple[str, ...], more: tuple[str, ...] = (), **environ: str) -> Service:
+    own = f"nova-compute/{host}.conf"
+    return Service(f"nova-compute-{host}", (*program, *_files("nova/nova.conf", own)), ("nova", own, *more), environ)
 
 
 def everything() -> list[Service]:
