@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import ClassVar
 
-from portico.clouds import openstack_scan
+from portico.clouds import openstack_choices, openstack_network, openstack_preflight, openstack_scan
 from portico.clouds.openstack_session import Api, api_for
 from portico.clouds.openstack_settings import OpenStackSettings
 from portico.domain.model import PowerAction
@@ -29,16 +29,16 @@ class OpenStack:
     def __init__(self, settings: OpenStackSettings, context: CloudContext) -> None:
         """Prepare; nothing is sent before the first call. Raises Invalid for settings that cannot be used."""
         self._context = context
-        self._api: Api = api_for(settings, context.egress_allow)
+        self._api: Api = api_for(settings, context.egress_allow, context.state)
+        self._settings = self._api.settings  # those of clouds.yaml filled in
 
     def capabilities(self) -> Capabilities:
         """Return what Nova can do; a single compute host may be able to do less."""
         return Capabilities(provisions=False, power=frozenset())
 
     def check(self) -> tuple[Finding, ...]:
-        """Log in, and list what there is."""
-        self._api.service("compute")
-        return (Finding("Keystone", "granted"),)
+        """Report each right, precondition and quota by name. Raises CloudError when nobody can log in."""
+        return openstack_preflight.check(self._api, self._context.deployment_id)
 
     def scan(self, since: datetime | None = None) -> Scan:
         """List all machines and images, or the machines that changed after `since`."""
@@ -46,7 +46,7 @@ class OpenStack:
 
     def choices(self) -> Choices:
         """Read the menus of the provisioning form."""
-        return Choices()
+        return openstack_choices.choices(self._api)
 
     def create(self, spec: MachineSpec) -> str:
         """Refuse, for now."""
@@ -69,8 +69,10 @@ class OpenStack:
         raise CloudRefused("Nothing can be removed yet.")
 
     def mend(self, fix: str) -> None:
-        """Refuse, for now."""
-        raise CloudRefused("Nothing can be mended yet.", fix)
+        """Add what the default security group lacks. Raises CloudRefused for what is no fix of a finding."""
+        if fix != openstack_network.SECURITY_GROUP_RULES:
+            raise CloudRefused("Portico cannot mend this by itself.", fix)
+        openstack_network.open_ports(self._api)
 
     def console(self, external_id: str) -> Console:
         """Refuse, for now."""

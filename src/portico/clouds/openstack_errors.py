@@ -79,7 +79,7 @@ def is_quota(answer: Answer) -> bool:
 
 def sentence_of(answer: Answer) -> str:
     """Find the cloud's own sentence in an answer, wherever this service puts it."""
-    found = _words(answer.body) or " ".join(_TAGS.sub(" ", answer.text).split()) or f"status {answer.status}"
+    found = " ".join(_TAGS.sub(" ", _words(answer.body) or answer.text).split()) or f"status {answer.status}"
     return found if len(found) <= _LONGEST else found[: _LONGEST - 1] + "…"
 
 

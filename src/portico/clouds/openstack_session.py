@@ -11,7 +11,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import requests
 from keystoneauth1 import exceptions
@@ -21,6 +22,7 @@ from portico import logs
 from portico.clouds import openstack_auth, openstack_versions
 from portico.clouds.openstack_clouds_yaml import effective
 from portico.clouds.openstack_errors import Answer, error_of, retry_after
+from portico.clouds.openstack_rights import Memory
 from portico.clouds.openstack_settings import OpenStackSettings
 from portico.egress import CONNECT_SECONDS, Reach, http_session
 from portico.errors import CloudError, CloudRefused, Invalid
@@ -43,10 +45,14 @@ class Api:
     """One project of one cloud. Safe to use from several threads."""
 
     def __init__(
-        self, settings: OpenStackSettings, egress_allow: tuple[str, ...] = (), wait: Wait = threading.Event().wait
+        self,
+        settings: OpenStackSettings,
+        egress_allow: tuple[str, ...] = (),
+        wait: Wait = threading.Event().wait,
     ) -> None:
         """Prepare; nothing is sent before the first call. Raises Invalid for settings that cannot be used."""
         self.settings = effective(settings)
+        self.memory = Memory()
         self._wait = wait
         self._http = http_session(Reach(egress_allow, field="auth_url"), self.settings.ca_certificates)
         self._session: Session | None = None
@@ -58,6 +64,19 @@ class Api:
     def project_id(self) -> str:
         """The id of the project, as Keystone's token says it. Raises CloudError."""
         return str(self._guarded("project", lambda session: session.get_project_id()) or "")
+
+    def projects(self) -> list[str]:
+        """Name the projects that the center's user may work in, logging in without one. Raises CloudError."""
+
+        def ask(session: Session) -> list[str]:
+            url = openstack_auth.find_keystone(self._http, self.settings.auth_url)
+            auth = openstack_auth.plugin(self.settings, url, scoped=False)
+            bare = Session(auth=auth, session=self._http, redirect=False)
+            return [str(one["name"]) for one in bare.get(f"{url}/auth/projects").json()["projects"]]
+
+        with self._lock:
+            self._refused = None
+        return cast("list[str]", self._guarded("projects", ask))
 
     @property
     def access(self) -> Any:
@@ -150,6 +169,7 @@ class Api:
             ),
         )
         answer = _answer(service, method, path, response)
+        self.memory.learn(answer, more.get("json"))
         say = log.debug if answer.is_success else log.info
         say("cloud answered", service=service, method=method, path=path, status=answer.status,
             request_id=answer.request_id, milliseconds=round((time.monotonic() - begun) * 1000))  # fmt: skip
@@ -212,13 +232,20 @@ _apis: OrderedDict[str, Api] = OrderedDict()
 _apis_lock = threading.Lock()
 
 
-def api_for(settings: OpenStackSettings, egress_allow: tuple[str, ...] = ()) -> Api:
-    """Return the process's one Api for these settings: its token and connections are shared by all calls of a center."""
-    name = hashlib.sha256(repr((astuple(settings), egress_allow)).encode()).hexdigest()
+def api_for(settings: OpenStackSettings, egress_allow: tuple[str, ...] = (), state: Path | None = None) -> Api:
+    """Return the process's one Api for these settings: its token and connections are shared by all calls of a center.
+
+    `state` is the center's directory, where it keeps what it has learnt of its user's rights.
+    """
+    name = hashlib.sha256(repr((astuple(settings), egress_allow, state)).encode()).hexdigest()
     with _apis_lock:
         found = _apis.get(name)
         if found is None:
             found = _apis[name] = Api(settings, egress_allow)
+            if state is not None:
+                mine = found.settings
+                who = f"{mine.auth_url} {mine.domain} {mine.project} {mine.username} {mine.application_credential_id}"
+                found.memory = Memory(state / "rights.json", who)
         _apis.move_to_end(name)
         while len(_apis) > _KEPT:
             _apis.popitem(last=False)

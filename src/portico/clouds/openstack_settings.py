@@ -1,5 +1,6 @@
 """What an administrator tells of an OpenStack project: the form of a center, checked before anything is sent."""
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -95,6 +96,14 @@ class OpenStackSettings:
     client_secret: Annotated[str, Meta("Client secret", "At the identity provider.", secret=True, advanced=True)] = (
         field(default="", repr=False)
     )
+    access_from: Annotated[
+        str,
+        Meta(
+            "Brokers and gateways come from",
+            "Networks such as 192.0.2.0/24, for the rules that Portico adds to the default security group. Empty: everywhere.",
+            advanced=True,
+        ),
+    ] = ""
     create_parallelism: Annotated[
         int, Meta("Creates at a time", "More rarely make a cloud faster.", unit="requests", advanced=True)
     ] = 3
@@ -115,6 +124,11 @@ class OpenStackSettings:
         for name, least, most in (("create_parallelism", 1, 50), ("read_seconds", 5, 600), ("page_size", 1, 10_000)):
             if not least <= getattr(self, name) <= most:
                 wrong[name] = f"Give a number from {least} to {most}."
+        try:
+            for text in self.access_from.replace(",", " ").split():
+                ipaddress.ip_network(text)
+        except ValueError:
+            wrong["access_from"] = "Give networks such as 192.0.2.0/24, separated by spaces."
         if wrong:
             raise Invalid(" ".join(wrong.values()), wrong)
 
