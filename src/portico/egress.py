@@ -11,7 +11,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,6 +34,7 @@ ADDRESSES_TRIED = 4
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str], Sequence[str]]
+_USUAL = {"https": 443, "http": 80}
 
 _NEVER = tuple(
     ipaddress.ip_network(text)
@@ -65,8 +66,7 @@ class Url:
     def origin(self) -> str:
         """The scheme, host and port as a URL without a path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        usual = self.port == (443 if self.scheme == "https" else 80)
-        return f"{self.scheme}://{host}" if usual else f"{self.scheme}://{host}:{self.port}"
+        return f"{self.scheme}://{host}" if self.port == _USUAL[self.scheme] else f"{self.scheme}://{host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def read_url(url: str, field: str = "url") -> Url:
         raise _wrong(field, "Take what follows the ? or # out of the address.")
     if port == 0 or parts.netloc.endswith(":"):
         raise _wrong(field, "Give a port between 1 and 65535, or none.")
-    return Url(parts.scheme, read_host(parts.hostname or "", field), port or _usual_port(parts.scheme), parts.path)
+    return Url(parts.scheme, read_host(parts.hostname or "", field), port or _USUAL[parts.scheme], parts.path)
 
 
 def read_host(text: str, field: str = "url") -> str:
@@ -188,9 +188,8 @@ def http_session(reach: Reach, ca_pem: str = "", resolve: Resolve | None = None)
     The environment's proxies and .netrc do not count. Redirects are followed by nobody. Raises Invalid for a PEM text that
     holds no certificate.
     """
-    session = requests.Session()
+    session = _Straight()
     session.trust_env = False
-    session.max_redirects = 0
     adapter = _Checked(reach, _tls(ca_pem), resolve)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
@@ -206,6 +205,13 @@ def _tls(ca_pem: str) -> ssl.SSLContext:
         return ssl.create_default_context(cadata=ca_pem)
     except (ssl.SSLError, ValueError) as problem:
         raise _wrong("ca_certificates", "Paste certificates in PEM form, BEGIN and END lines included.") from problem
+
+
+class _Straight(requests.Session):
+    """Takes a redirect for an answer like any other."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
 
 
 class _Checked(HTTPAdapter):
@@ -287,9 +293,5 @@ def _in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddress
     return any(address.version == network.version and address in network for network in networks)
 
 
-def _usual_port(scheme: str) -> int:
-    return 443 if scheme == "https" else 80
-
-
-def _wrong(field: str, sentence: str, fields: Mapping[str, str] | None = None) -> Invalid:
-    return Invalid(sentence, fields or {field: sentence})
+def _wrong(field: str, sentence: str) -> Invalid:
+    return Invalid(sentence, {field: sentence})

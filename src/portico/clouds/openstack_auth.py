@@ -18,6 +18,7 @@ from portico.clouds.openstack_settings import (
 )
 from portico.errors import CloudError, CloudRefused
 
+_URL = re.compile(r"https?://[^\s'\"]+")
 _ID = re.compile(r"[0-9a-f]{32}(?:[0-9a-f]{32})?")
 
 
@@ -104,7 +105,8 @@ def trouble(problem: Exception, where: str) -> CloudError:
 def not_reached(where: str, problem: Exception) -> CloudError:
     """Return the error for a service that could not be spoken to, by what stood in the way."""
     cause = str(problem)
-    host = urlsplit(where.split(" ")[-1]).netloc or where
+    url = _URL.search(cause) or _URL.search(where)
+    host = urlsplit(url[0]).netloc if url else where
     if isinstance(problem, exceptions.SSLError | requests.exceptions.SSLError):
         return CloudError(
             f"The certificate of {host} cannot be verified ({_tls_words(cause)}). "
@@ -113,7 +115,7 @@ def not_reached(where: str, problem: Exception) -> CloudError:
             60.0,
         )
     if isinstance(problem, exceptions.ConnectTimeout | requests.exceptions.Timeout):
-        return CloudError(f"{host} did not answer in time.", f"{where}: {cause}", 15.0, outcome="unknown")
+        return CloudError(f"{host} did not answer in time.", f"{where}: {cause}", 15.0, outcome="unknown", late=True)
     return CloudError(
         f"{host} cannot be reached. Check its address, and that it runs.", f"{where}: {cause}", 15.0, outcome="unknown"
     )

@@ -139,7 +139,13 @@ class Api:
             try:
                 answer = self.ask(method, service, path, **more)
             except CloudError as problem:
-                if last or method not in _REPEATABLE or isinstance(problem, CloudRefused):
+                # Once, for a connection that was closed while it rested; who is away is asked again by the next pass.
+                if (
+                    number > 1
+                    or method not in _REPEATABLE
+                    or problem.params.get("late")
+                    or isinstance(problem, CloudRefused)
+                ):
                     raise
                 self._pause(number, None)
                 continue
