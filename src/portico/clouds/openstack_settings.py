@@ -68,7 +68,12 @@ class OpenStackSettings:
     password: Annotated[str, Meta("Password", secret=True)] = field(default="", repr=False)
     region: Annotated[str, Meta("Region", "Empty: the only one, or the first of the catalogue.")] = ""
     ca_certificates: Annotated[
-        str, Meta("CA certificates", "In PEM form, where the cloud's own are not signed by a public authority.")
+        str,
+        Meta(
+            "CA certificates",
+            "In PEM form, where the cloud's own are not signed by a public authority.",
+            multiline=True,
+        ),
     ] = ""
     network: Annotated[
         str, Meta("Network UUID", "For new desktops whose pool chooses none. Empty: a pool must choose one.")
@@ -78,7 +83,10 @@ class OpenStackSettings:
         default="", repr=False
     )
     clouds_yaml: Annotated[
-        str, Meta("clouds.yaml", "The text of the file; it takes the place of the fields above.", secret=True)
+        str,
+        Meta(
+            "clouds.yaml", "The text of the file; it takes the place of the fields above.", secret=True, multiline=True
+        ),
     ] = field(default="", repr=False)
     cloud_name: Annotated[str, Meta("Cloud's name in clouds.yaml", "May be empty where there is only one.")] = ""
     project_domain: Annotated[str, Meta("Domain of the project", "Empty: the user's domain.", advanced=True)] = ""

@@ -105,6 +105,7 @@ FLEET: Mapping[str, str] = {
     "pool.refill_asked": N_("%(actor)s asked to build for %(pool)s now."),
     "center.online": N_("The center %(center)s answers."),
     "center.offline": N_("The center %(center)s does not answer. %(detail)s"),
+    "center.mended": N_("%(actor)s had the center %(center)s mended: %(fix)s."),
     "machine.unknown": N_("%(machine)s in %(center)s carries our tag, and no desktop knows it."),
     "gateway.enrolled": N_("The gateway %(gateway)s was admitted."),
     "job.failed": N_("A job was given up: %(job)s. %(error)s"),

@@ -27,6 +27,7 @@ NOTES = {
     "disconnected": N_("The connection was closed."),
     "logged-out": N_("The person is being logged out."),
     "unlocked": N_("The user can log in again."),
+    "mended": N_("Done. This is what is found now."),
     "scanning": N_("The center is being scanned. New machines and images show here in a moment."),
 }
 
