@@ -258,6 +258,12 @@ def api_for(settings: OpenStackSettings, egress_allow: tuple[str, ...] = (), sta
     return found
 
 
+def forget() -> None:
+    """Drop all tokens and connections, as a new process would have none."""
+    with _apis_lock:
+        _apis.clear()
+
+
 def _answer(service: str, method: str, path: str, response: requests.Response) -> Answer:
     try:
         body = response.json() if response.content else {}
