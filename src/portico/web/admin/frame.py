@@ -29,6 +29,7 @@ NOTES = {
     "unlocked": N_("The user can log in again."),
     "kept": N_("It stays where it is."),
     "adopted": N_("It is a desktop again. Set it available when it may be offered."),
+    "mended": N_("Done. This is what is found now."),
     "scanning": N_("The center is being scanned. New machines and images show here in a moment."),
 }
 
