@@ -6,7 +6,18 @@ from typing import Any
 
 from portico.domain.jobs import KINDS
 from portico.errors import CloudError, PorticoError
-from portico.services import agents, deletion, housekeeping, inventory, leaks, membership, power, provision, release
+from portico.services import (
+    afterbuild,
+    agents,
+    deletion,
+    housekeeping,
+    inventory,
+    leaks,
+    membership,
+    power,
+    provision,
+    release,
+)
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 
@@ -59,6 +70,7 @@ HANDLERS: Mapping[str, Handler] = {
     "desktop_build": _with_claim(provision.build),
     "desktop_delete": _with_claim(deletion.delete),
     "desktop_power": power.carry_out,
+    "desktop_step": afterbuild.carry_out,
     "assignment_timer": release.fire,
     "hand_over": _with_claim(release.carry_out),
     "agents_lost": _nothing_more(agents.note_lost),
