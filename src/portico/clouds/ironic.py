@@ -86,6 +86,11 @@ class Ironic:
         """List all nodes; Ironic has no list of what changed, so `since` changes nothing but what is claimed of the list."""
         return Scan(tuple(machine(node) for node in self._nodes()), (), complete=since is None)
 
+    def look(self, external_id: str) -> Machine | None:
+        """Read one node; None for one that is not there (any more). Raises CloudError."""
+        node = self._node(external_id) if is_id(external_id) else None
+        return None if node is None else machine(node)
+
     def choices(self) -> Choices:
         """Return nothing to choose from, for nothing is made."""
         return Choices()

@@ -164,12 +164,13 @@ def _everything(api: Api) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _belonging(kind: str, thing: Mapping[str, Any]) -> Belonging:
+    attached = [one.get("server_id") for one in thing.get("attachments") or ()]
     machine = {
-        "machine": lambda: thing["id"],
-        "volume": lambda: next((one["server_id"] for one in thing.get("attachments") or ()), None),
-        "port": lambda: thing.get("device_id"),
-        "floating ip": lambda: thing.get("port_id"),  # its port's machine is filled in by the caller
-    }[kind]()
+        "machine": thing["id"],
+        "volume": attached[0] if attached else None,
+        "port": thing.get("device_id"),
+        "floating ip": thing.get("port_id"),  # its port's machine is filled in by the caller
+    }[kind]
     name = thing.get("name") or thing.get("floating_ip_address") or thing["id"]
     created = str(thing.get("created") or thing.get("created_at") or "")
     return Belonging(

@@ -6,9 +6,10 @@ from typing import Any
 
 from portico import logs
 from portico.clouds import openstack_inventory as inventory
+from portico.clouds.openstack_remove import is_id
 from portico.clouds.openstack_session import Api
-from portico.errors import CloudError
-from portico.ports.cloud import CloudImage, Scan
+from portico.errors import CloudError, CloudNotFound
+from portico.ports.cloud import CloudImage, Machine, Scan
 
 # Nova's clock and ours differ, and what it changed while it listed may carry the time of the listing's beginning.
 OVERLAP = timedelta(seconds=120)
@@ -32,6 +33,33 @@ def scan(api: Api, since: datetime | None = None) -> Scan:
     known = {image.external_id: image for image in images}
     machines = tuple(inventory.machine(one, known, volumes) for one in servers if not inventory.is_partial(one))
     return Scan(machines, images, complete=len(machines) == len(servers))
+
+
+def look(api: Api, external_id: str) -> Machine | None:
+    """Read one server as a pass shows it; None for one that is not there (any more). Raises CloudError."""
+    if not is_id(external_id):
+        return None
+    try:
+        server = api.get("compute", f"/servers/{external_id}")["server"]
+    except CloudNotFound:
+        return None
+    if inventory.is_partial(server):
+        raise CloudError("The part of the cloud that this machine runs in does not answer.", external_id)
+    volumes = _volumes(api, [server])
+    found = inventory.machine(server, {}, volumes)
+    if found.image_id:
+        found = inventory.machine(server, _image(api, found.image_id), volumes)
+    return None if found.gone else found
+
+
+def _image(api: Api, image_id: str) -> dict[str, CloudImage]:
+    if not is_id(image_id):
+        return {}
+    try:
+        data = api.get("image", f"/images/{image_id}")
+    except CloudNotFound:
+        return {}
+    return {image_id: inventory.image(data)} if data.get("status") == "active" else {}
 
 
 def list_images(api: Api) -> tuple[CloudImage, ...]:

@@ -6,7 +6,8 @@ Each travels in the very call that makes the thing, so that there is no moment a
 from collections.abc import Mapping
 from typing import Any
 
-from portico.clouds.openstack_inventory import TAG_DEPLOYMENT, TAG_DESKTOP
+from portico.clouds.openstack_inventory import TAG_DEPLOYMENT as TAG_DEPLOYMENT
+from portico.clouds.openstack_inventory import TAG_DESKTOP as TAG_DESKTOP
 
 TAG_MACHINE = "portico:machine"  # which server a thing was made for; known only after the server was accepted
 TAG_KEEP = "portico:keep"  # of a volume that outlives its machine, because its pool wants so
