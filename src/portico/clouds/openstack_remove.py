@@ -5,7 +5,9 @@ finds the rest again by the server's id alone.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,19 +16,23 @@ from typing import Any
 from portico import faults, logs
 from portico.clouds import openstack_floating as floating
 from portico.clouds import openstack_tags as tags
+from portico.clouds.openstack_errors import error_of
 from portico.clouds.openstack_session import Api
-from portico.errors import CloudNotFound, CloudRefused
+from portico.errors import CloudError, CloudNotFound, CloudRefused
 from portico.ports.cloud import Belonging
 
 FAULT_POINTS = tuple(
     f"openstack.delete.{step}"
     for step in ("1_begun", "2_labelled", "3_server", "4_floating_ips", "5_volumes", "6_ports")
 )
+LET_GO_SECONDS = 40.0  # for Nova to unplug what it deletes
+_POLL_SECONDS = 0.5
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 # Of a volume: Nova deletes one that it has let go of; these are the states in which nobody else will.
 _ABANDONED = frozenset({"available", "error", "reserved", "error_deleting"})
 
 log = logs.get(__name__)
+Wait = Callable[[float], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ def delete(api: Api, deployment_id: str, external_id: str) -> None:
         parts(api, whose)
 
 
-def parts(api: Api, whose: Whose) -> None:
+def parts(api: Api, whose: Whose, wait: Wait = threading.Event().wait) -> None:
     """Remove a desktop's floating IPs, volumes and ports, but no volume that is kept or that Nova still holds. Raises CloudError."""
     ports = _ports_of(api, whose)
     for one in _floating_ips_of(api, whose, ports):
@@ -71,9 +77,29 @@ def parts(api: Api, whose: Whose) -> None:
             remove_volume(api, one)
     faults.point(FAULT_POINTS[4])
     for one in ports:
-        with suppress(CloudNotFound):
-            api.delete("network", f"/ports/{one['id']}")
+        _remove_port(api, str(one["id"]), wait)
     faults.point(FAULT_POINTS[5])
+
+
+def _remove_port(api: Api, port_id: str, wait: Wait) -> None:
+    """Delete a port once Nova has let go of it: Neutron forbids it to us before. Raises CloudError when that takes long."""
+    path, until = f"/ports/{port_id}", time.monotonic() + LET_GO_SECONDS
+    while True:
+        answer = api.ask("DELETE", "network", path)
+        if answer.is_success or answer.status == 404:
+            return
+        try:
+            port = api.get("network", path)["port"]
+        except CloudNotFound:
+            return
+        if not port.get("device_id") or answer.status not in (403, 409):
+            raise error_of(answer)
+        if time.monotonic() > until:
+            raise CloudError(
+                "Nova still holds the port of a machine that it deletes. The port is removed as soon as it lets go.",
+                port_id,
+            )
+        wait(_POLL_SECONDS)
 
 
 def volumes_of(api: Api, deployment_id: str, desktop_id: str) -> list[dict[str, Any]]:
@@ -138,8 +164,7 @@ def remove(api: Api, deployment_id: str, belonging: Belonging) -> None:
     elif kind == "floating ip":
         floating.take_back(api, thing, deployment_id)
     else:
-        with suppress(CloudNotFound):
-            api.delete(service, f"{path}/{thing_id}")
+        _remove_port(api, thing_id, threading.Event().wait)
 
 
 _WHERE = {
