@@ -1,14 +1,12 @@
 """A broker that is killed at any step leaves nothing that the next one does not finish: no leak, no double, no lost user."""
 
-import os
-import sys
 from collections import Counter
-from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 from tests.brokers import actor
-from tests.fleet import CENTER, CLIENT, Fleet, second
+from tests.drill import killed
+from tests.fleet import CENTER, CLIENT, Fleet
 
 from portico import faults
 from portico.domain.model import NoDesktop
@@ -19,24 +17,6 @@ from portico.store import jobs
 from portico.store import tables as t
 
 pytestmark = pytest.mark.capability("S029", "S114", "S116")
-
-
-def killed(fleet: Fleet, point: str, act: Callable[[Fleet], object]) -> None:
-    """Let another process do something on the same database until it dies at a point."""
-    fleet.broker.db.dispose()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.environ[faults.VARIABLE] = point
-            act(second(fleet))
-            status = 0
-        finally:
-            os._exit(status)
-    _, ended = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(ended) == faults.EXIT_STATUS, f"{point} was not reached"
 
 
 def finish(fleet: Fleet) -> None:
