@@ -84,6 +84,7 @@ def parts(api: Api, whose: Whose, wait: Wait = threading.Event().wait) -> None:
 def _remove_port(api: Api, port_id: str, wait: Wait) -> None:
     """Delete a port once Nova has let go of it: Neutron forbids it to us before. Raises CloudError when that takes long."""
     path, until = f"/ports/{port_id}", time.monotonic() + LET_GO_SECONDS
+    free = False
     while True:
         answer = api.ask("DELETE", "network", path)
         if answer.is_success or answer.status == 404:
@@ -92,8 +93,9 @@ def _remove_port(api: Api, port_id: str, wait: Wait) -> None:
             port = api.get("network", path)["port"]
         except CloudNotFound:
             return
-        if not port.get("device_id") or answer.status not in (403, 409):
+        if free or answer.status not in (403, 409):
             raise error_of(answer)
+        free = not port.get("device_id")  # Let go of since it was refused: the next try tells.
         if time.monotonic() > until:
             raise CloudError(
                 "Nova still holds the port of a machine that it deletes. The port is removed as soon as it lets go.",
