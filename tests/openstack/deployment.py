@@ -84,7 +84,8 @@ class Deployment(Fleet):
         return "\n".join([*rows, *waiting, *self.codes()[-20:]])
 
     def living(self) -> list[Any]:
-        return self.rows(t.desktops, t.desktops.c.deleted_at.is_(None))
+        mine = t.desktops.c.name.like(f"{self.mark}%")  # the project may hold servers of others
+        return self.rows(t.desktops, t.desktops.c.deleted_at.is_(None), mine)
 
     def is_full(self, number: int) -> Callable[[], bool]:
         return lambda: [row.stage for row in self.living()] == ["ready"] * number

@@ -63,7 +63,7 @@ def test_two_brokers_never_build_more_than_the_limit(deployment: Deployment) -> 
         list(both.map(refill, (deployment, other)))
     deployment.settle(deployment.is_full(2))
     other.broker.db.dispose()
-    assert len(deployment.rows(t.desktops)) == 2
+    assert len(deployment.living()) == 2
     assert Counter(one.kind for one in deployment.held()) == {"machine": 2, "port": 2}
 
 
