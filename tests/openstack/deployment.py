@@ -13,6 +13,7 @@ from tests.lab.facts import Facts
 
 from portico.clouds.openstack import OpenStack
 from portico.clouds.openstack_settings import OpenStackSettings
+from portico.clouds.static import Static
 from portico.domain.jobs import OfDesktop
 from portico.ports.cloud import Belonging, Capabilities, CloudContext
 from portico.services import configure
@@ -51,16 +52,18 @@ class Deployment(Fleet):
     mark: str
     center_id: str
 
+    who: dict[str, Any]
+
     def driver(self) -> OpenStack:
         """The driver, as the broker has it."""
         context = CloudContext(self.broker.deployment_id, self.center_id, self.broker.config.state, LOOPBACK)
-        return OpenStack(settings(self.lab), context)
+        return OpenStack(settings(self.lab, **self.who), context)
 
     def build_pool(self, number: int, placement: dict[str, Any] | None = None, **more: Any) -> str:
         return self.pool(
-            center_id=self.center_id, image=self.lab.images["linux-desktop"], start_below=number, stop_at=number,
-            name_template=f"{self.mark}-{{SEQUENCE}}", placement=placement or {},
-            **{"flavor": "desktop.small", "network": "desktops"} | more,
+            center_id=self.center_id, start_below=number, stop_at=number, name_template=f"{self.mark}-{{SEQUENCE}}",
+            placement=placement or {},
+            **{"image": self.lab.images["linux-desktop"], "flavor": "desktop.small", "network": "desktops"} | more,
         )  # fmt: skip
 
     def settle(self, holds: Callable[[], bool], seconds: float = 150, step: float = 20) -> None:
@@ -118,11 +121,11 @@ def deploy(lab: Facts, state: Path, mark: str, **values: Any) -> Deployment:
     made = make_fleet(state)
     clock = Ticking()
     broker = replace(
-        made.broker, cloud_drivers={"openstack": Agentless}, now=clock, deployment_id=f"deployment-{mark}",
+        made.broker, cloud_drivers={"openstack": Agentless, "static": Static}, now=clock, deployment_id=f"deployment-{mark}",
         config=replace(made.broker.config, egress_allow=LOOPBACK),
     )  # fmt: skip
     fleet = Deployment(broker, clock)
-    fleet.lab, fleet.mark = lab, mark
+    fleet.lab, fleet.mark, fleet.who = lab, mark, values
     with broker.db.write() as conn:
         conn.execute(t.centers.delete())  # the fake one
     form = {"name": "Lab", "kind": "openstack", "settings": asdict(settings(lab, **values))}

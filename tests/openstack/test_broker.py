@@ -13,7 +13,6 @@ from tests.lab.rest import Cloud
 from tests.openstack.deployment import Deployment, deploy
 
 from portico.services import provision
-from portico.store import tables as t
 
 
 @pytest.fixture
