@@ -250,6 +250,7 @@ def note_lost(broker: Broker) -> int:
 
 
 def facts_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the facts of a message. Raises Invalid."""
     facts = message.get("facts")
     if not isinstance(facts, dict):
         raise Invalid("The report is not understood.", {"facts": "An object is wanted."})

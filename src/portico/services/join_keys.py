@@ -39,7 +39,12 @@ def create(broker: Broker, actor: Actor, name: str, center_id: str | None, days:
         )  # fmt: skip
         params = {"name": name.strip()}
         events.add(conn, events.Entry(now, "join-key.created", actor.tenant_id, actor.login_name, params=params))
-    return {"id": key_id, "name": name.strip(), "key": secret, "expires_at": expires_at.isoformat() if expires_at else None}
+    return {
+        "id": key_id,
+        "name": name.strip(),
+        "key": secret,
+        "expires_at": expires_at.isoformat() if expires_at else None,
+    }
 
 
 def list_keys(broker: Broker, actor: Actor) -> list[dict[str, Any]]:
@@ -61,5 +66,7 @@ def revoke(broker: Broker, actor: Actor, key_id: str) -> None:
     with broker.db.write() as conn:
         if not waiting.revoke_key(conn, actor.tenant_id, key_id, broker.now()):
             raise NotFound("There is no such key. Perhaps it was revoked.")
-        entry = events.Entry(broker.now(), "join-key.revoked", actor.tenant_id, actor.login_name, params={"key": key_id})
+        entry = events.Entry(
+            broker.now(), "join-key.revoked", actor.tenant_id, actor.login_name, params={"key": key_id}
+        )
         events.add(conn, entry)

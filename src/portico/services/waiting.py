@@ -84,7 +84,14 @@ def _again(broker: Broker, row: Any, message: Mapping[str, Any]) -> Outcome:
 
 
 def _keep(
-    broker: Broker, conn: Connection, row: Any, key_hash: str, claim: Claim, message: Mapping[str, Any], *, bounded: bool
+    broker: Broker,
+    conn: Connection,
+    row: Any,
+    key_hash: str,
+    claim: Claim,
+    message: Mapping[str, Any],
+    *,
+    bounded: bool,
 ) -> str:
     """Write down who waits; returns the row's id. Raises RateLimited when there are too many."""
     now = broker.now()

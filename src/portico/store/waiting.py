@@ -23,7 +23,12 @@ def get(conn: Connection, tenant_id: str, waiting_id: str) -> Row[Any] | None:
 def candidates(conn: Connection, instance_id: str) -> list[Row[Any]]:
     """Return the living desktops whose machine has this id, each with what is known of its agent: one statement."""
     joined = desktops.outerjoin(agents, agents.c.desktop_id == desktops.c.id)
-    known = (agents.c.enrolled_at, agents.c.seen_at.label("agent_seen_at"), agents.c.token_hash, agents.c.token_expires_at)
+    known = (
+        agents.c.enrolled_at,
+        agents.c.seen_at.label("agent_seen_at"),
+        agents.c.token_hash,
+        agents.c.token_expires_at,
+    )
     query = select(desktops, *known).select_from(joined)
     return list(
         conn.execute(query.where(desktops.c.external_id == instance_id, desktops.c.deleted_at.is_(None)).limit(5))

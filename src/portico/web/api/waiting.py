@@ -15,7 +15,9 @@ FAILURES = errors(400, 401, 403, 404, 409, 422)
 WAITING = record("id state instance_id", id="string", state="string", instance_id="string", hostname="string", addresses="array",
                  macs="array", source_address="string", reason="", desktop_id="", desktop="", agent_version="string",
                  created_at="string", seen_at="string")  # fmt: skip
-KEY = record("id name", id="string", name="string", center_id="", uses="integer", created_at="string", expires_at="", used_at="")
+KEY = record(
+    "id name", id="string", name="string", center_id="", uses="integer", created_at="string", expires_at="", used_at=""
+)
 MADE = record("id name key", id="string", name="string", key="string", expires_at="")
 
 
