@@ -29,7 +29,7 @@ class Candidate:
 
     desktop: Desktop
     agent_seen_at: datetime | None
-    expects_token: bool = False  # it was built with a one-time token that is not used yet
+    expects_token: bool = False  # it was built with a one-time token that is neither used nor expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,8 @@ class Wait:
 
 def decide(claim: Claim, candidates: Sequence[Candidate], key: JoinKey | None, lost_before: datetime) -> Admit | Wait:
     """Return whether an agent is admitted without anybody's word. `lost_before`: who was last heard before it is lost."""
+    if not claim.instance_id:
+        return Wait(Reason("waiting.no_uuid"))
     found = [one for one in candidates if _is_there(one.desktop)]
     if not found:
         return Wait(Reason("waiting.no_machine", {"machine": claim.instance_id}))
@@ -81,7 +83,7 @@ def decide(claim: Claim, candidates: Sequence[Candidate], key: JoinKey | None, l
 
 
 def _is_there(desktop: Desktop) -> bool:
-    return desktop.stage not in _NOT_YET and desktop.status is not Status.DELETED
+    return desktop.stage not in _NOT_YET and desktop.status not in (Status.DELETED, Status.DUPLICATE)
 
 
 def _plain(address: str) -> str:

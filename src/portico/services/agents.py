@@ -69,6 +69,7 @@ def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
         if not used:
             raise Unauthenticated("This enrolment token is unknown, used or expired.")
         keep_facts(broker, conn, record(row), facts)
+        instances.note_metadata(broker, conn, row, facts)
         entry = events.Entry(now, "agent.enrolled", row.tenant_id, params={"desktop": row.name}, desktop_id=row.id)
         events.add(conn, entry)
     return credentials(broker, agent.id, bearer, row)

@@ -2,15 +2,19 @@
 
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
-from portico.domain.model import AgentState
+from portico.domain.explain import as_json
+from portico.domain.model import AgentState, Reason
 from portico.errors import Invalid
 from portico.services.broker import Broker
 from portico.store import agents, desktops, events
 
 LONGEST = 200
+# States of the metadata service (wire.agent) that somebody should mend.
+TROUBLE = ("no route", "no gateway", "no answer", "refused")
 
 
 def claimed(message: Mapping[str, Any]) -> str:
@@ -22,8 +26,16 @@ def claimed(message: Mapping[str, Any]) -> str:
 
 
 def differs(instance_id: str | None, external_id: str | None) -> bool:
-    """Tell whether both are known and are not the same."""
-    return bool(instance_id and external_id) and str(instance_id).lower() != str(external_id).lower()
+    """Tell whether both are UUIDs and not the same: other clouds' ids say nothing of what a machine knows of itself."""
+    one, other = _uuid(instance_id), _uuid(external_id)
+    return one is not None and other is not None and one != other
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
 
 
 def confirm(broker: Broker, conn: Connection, row: Any, external_id: str) -> None:
@@ -36,5 +48,22 @@ def confirm(broker: Broker, conn: Connection, row: Any, external_id: str) -> Non
     entry = events.Entry(
         broker.now(), "agent.revoked", row.tenant_id, level="warning", desktop_id=row.id, center_id=row.center_id,
         params={"desktop": row.name, "machine": agent.instance_id},
+    )  # fmt: skip
+    events.add(conn, entry)
+
+
+def note_metadata(broker: Broker, conn: Connection, row: Any, facts: Mapping[str, Any]) -> None:
+    """Record that a desktop's machine does not reach its cloud's metadata service, with what mends it."""
+    state = facts.get("metadata")
+    if state not in TROUBLE:
+        return
+    gateway = str(facts.get("metadata_gateway") or "")[:40]
+    reason = Reason(
+        f"metadata.{str(state).replace(' ', '_')}",
+        {"gateway": gateway if gateway.isprintable() and gateway else "GATEWAY"},
+    )
+    entry = events.Entry(
+        broker.now(), "agent.no_metadata", row.tenant_id, level="warning", desktop_id=row.id, center_id=row.center_id,
+        params={"desktop": row.name}, reason=as_json(reason),
     )  # fmt: skip
     events.add(conn, entry)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from portico import faults
 from portico.domain import pools as pool_rules
-from portico.domain import provisioning
+from portico.domain import provisioning, user_data
 from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
 from portico.domain.model import Desktop, Placement, Pool, Reason, Stage, Status
@@ -193,7 +193,7 @@ def _spec(broker: Broker, row: Any, token: str) -> MachineSpec:
         image_id=row.spec["image_id"],
         flavor=row.spec["flavor"],
         network=row.spec["network"],
-        user_data=row.spec["user_data"],
+        user_data=user_data.render(row.spec["user_data"], hello, {"DESKTOP": row.name, "POOL": row.spec["pool"]}),
         agent=hello,
         tags={"portico:pool": row.spec["pool"]},
         placement=adapter(Placement).validate_python(row.spec.get("placement", {})),

@@ -13,16 +13,19 @@ waiting_agents = Table(
     Column("desktop_id", Id, ForeignKey("desktops.id")),
     Column("key_hash", Hash, nullable=False),  # of the agent's own secret, by which it is known again
     Column("instance_id", Name, nullable=False),
-    Column("hostname", Name, nullable=False),
+    Column("name", Name, nullable=False),  # what it calls its machine
     Column("addresses", Json, nullable=False),
     Column("macs", Json, nullable=False),
     Column("source_address", Word, nullable=False),
     Column("version", Word, nullable=False),
+    Column("os_name", Name, nullable=False),
+    Column("service", Word, nullable=False),  # how it reaches its cloud's metadata service: a state of agent.route
     Column("state", Word, nullable=False),  # waiting | admitted | refused
     Column("reason", Json),
     Column("created_at", UTCDateTime, nullable=False),
     Column("seen_at", UTCDateTime, nullable=False),
     Index("ix_waiting_agents_desktop", "desktop_id"),
+    Index("ix_waiting_agents_tenant", "tenant_id", "state"),
     Index("ix_waiting_agents_source", "source_address"),
     Index("ix_waiting_agents_seen", "seen_at"),
 )
@@ -40,7 +43,7 @@ join_keys = Table(
     Column("expires_at", UTCDateTime),
     Column("used_at", UTCDateTime),
     Column("uses", Integer, nullable=False),
-    Column("revoked_at", UTCDateTime),
-    Index("ix_join_keys_tenant", "tenant_id", "revoked_at"),
+    Column("deleted_at", UTCDateTime),
+    Index("ix_join_keys_tenant", "tenant_id", "deleted_at"),
 )
-unique_where("uq_join_keys_secret", join_keys.c.secret_hash, where=join_keys.c.revoked_at.is_(None))
+unique_where("uq_join_keys_secret", join_keys.c.secret_hash, where=join_keys.c.deleted_at.is_(None))

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, update
 
 from portico.domain.waiting import JoinKey
 from portico.store.tables import agents, desktops, join_keys, waiting_agents
@@ -12,12 +12,6 @@ from portico.store.tables import agents, desktops, join_keys, waiting_agents
 def find(conn: Connection, key_hash: str) -> Row[Any] | None:
     """Return the waiting agent with this secret."""
     return conn.execute(select(waiting_agents).where(waiting_agents.c.key_hash == key_hash)).first()
-
-
-def get(conn: Connection, tenant_id: str, waiting_id: str) -> Row[Any] | None:
-    """Return a waiting agent that claims a desktop of this tenant."""
-    mine = (waiting_agents.c.id == waiting_id) & (waiting_agents.c.tenant_id == tenant_id)
-    return conn.execute(select(waiting_agents).where(mine)).first()
 
 
 def candidates(conn: Connection, instance_id: str) -> list[Row[Any]]:
@@ -53,15 +47,10 @@ def change(conn: Connection, waiting_id: str, before: tuple[str, ...], **values:
     return conn.execute(update(waiting_agents).where(here).values(values)).rowcount == 1
 
 
-def list_of(conn: Connection, tenant_id: str, limit: int) -> list[Row[Any]]:
-    """Return the agents that wait for a desktop of a tenant, and those that no center knows when it is the only tenant."""
-    alone = select(func.count(func.distinct(desktops.c.tenant_id))).where(desktops.c.tenant_id != tenant_id)
-    strangers = and_(waiting_agents.c.tenant_id.is_(None), alone.scalar_subquery() == 0)
-    joined = waiting_agents.outerjoin(desktops, desktops.c.id == waiting_agents.c.desktop_id)
-    query = select(waiting_agents, desktops.c.name.label("desktop_name")).select_from(joined)
-    theirs = or_(waiting_agents.c.tenant_id == tenant_id, strangers)
-    query = query.where(theirs, waiting_agents.c.state != "admitted")
-    return list(conn.execute(query.order_by(waiting_agents.c.created_at, waiting_agents.c.id).limit(limit)))
+def count_waiting(conn: Connection, tenant_id: str) -> int:
+    """Return how many agents wait for a desktop of a tenant."""
+    mine = (waiting_agents.c.tenant_id == tenant_id) & (waiting_agents.c.state == "waiting")
+    return int(conn.scalar(select(func.count()).select_from(waiting_agents).where(mine)) or 0)
 
 
 def purge(conn: Connection, seen_before: datetime) -> int:
@@ -82,9 +71,9 @@ def put_agent(conn: Connection, desktop_id: str, agent_id: str, **values: Any) -
 
 
 def valid_key(conn: Connection, secret_hash: str, now: datetime) -> JoinKey | None:
-    """Return a join key that is neither revoked nor expired."""
+    """Return a join key that is neither deleted nor expired."""
     fresh = or_(join_keys.c.expires_at.is_(None), join_keys.c.expires_at > now)
-    valid = (join_keys.c.secret_hash == secret_hash) & join_keys.c.revoked_at.is_(None) & fresh
+    valid = (join_keys.c.secret_hash == secret_hash) & join_keys.c.deleted_at.is_(None) & fresh
     row = conn.execute(select(join_keys).where(valid)).first()
     return JoinKey(row.id, row.tenant_id, row.center_id) if row else None
 
@@ -95,18 +84,7 @@ def use_key(conn: Connection, key_id: str, now: datetime) -> None:
     conn.execute(used)
 
 
-def add_key(conn: Connection, **values: Any) -> None:
-    """Insert a join key."""
-    conn.execute(insert(join_keys).values(uses=0, **values))
-
-
-def list_keys(conn: Connection, tenant_id: str) -> list[Row[Any]]:
-    """Return a tenant's join keys that are not revoked, the newest first."""
-    mine = (join_keys.c.tenant_id == tenant_id) & join_keys.c.revoked_at.is_(None)
-    return list(conn.execute(select(join_keys).where(mine).order_by(join_keys.c.created_at.desc()).limit(200)))
-
-
-def revoke_key(conn: Connection, tenant_id: str, key_id: str, now: datetime) -> bool:
-    """Revoke a join key. False when there is no such key, or it was revoked before."""
-    mine = (join_keys.c.id == key_id) & (join_keys.c.tenant_id == tenant_id) & join_keys.c.revoked_at.is_(None)
-    return conn.execute(update(join_keys).where(mine).values(revoked_at=now)).rowcount == 1
+def no_longer_waits(conn: Connection, desktop_id: str, now: datetime) -> None:
+    """Note that no agent waits for a desktop any more, unless one was admitted meanwhile."""
+    here = (desktops.c.id == desktop_id) & (desktops.c.agent == "waiting")
+    conn.execute(update(desktops).where(here).values(agent="not installed", updated_at=now))

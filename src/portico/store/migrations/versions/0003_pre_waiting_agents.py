@@ -22,11 +22,13 @@ def upgrade() -> None:
         sa.Column("desktop_id", types.Id, nullable=True),
         sa.Column("key_hash", types.Hash, nullable=False),
         sa.Column("instance_id", types.Name, nullable=False),
-        sa.Column("hostname", types.Name, nullable=False),
+        sa.Column("name", types.Name, nullable=False),
         sa.Column("addresses", types.Json, nullable=False),
         sa.Column("macs", types.Json, nullable=False),
         sa.Column("source_address", types.Word, nullable=False),
         sa.Column("version", types.Word, nullable=False),
+        sa.Column("os_name", types.Name, nullable=False),
+        sa.Column("service", types.Word, nullable=False),
         sa.Column("state", types.Word, nullable=False),
         sa.Column("reason", types.Json, nullable=True),
         sa.Column("created_at", types.UTCDateTime(), nullable=False),
@@ -36,6 +38,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_waiting_agents")),
     )
     op.create_index("ix_waiting_agents_desktop", "waiting_agents", ["desktop_id"])
+    op.create_index("ix_waiting_agents_tenant", "waiting_agents", ["tenant_id", "state"])
     op.create_index("ix_waiting_agents_source", "waiting_agents", ["source_address"])
     op.create_index("ix_waiting_agents_seen", "waiting_agents", ["seen_at"])
     op.create_index("uq_waiting_agents_key", "waiting_agents", ["key_hash"], unique=True)
@@ -50,13 +53,13 @@ def upgrade() -> None:
         sa.Column("expires_at", types.UTCDateTime(), nullable=True),
         sa.Column("used_at", types.UTCDateTime(), nullable=True),
         sa.Column("uses", sa.Integer(), nullable=False),
-        sa.Column("revoked_at", types.UTCDateTime(), nullable=True),
+        sa.Column("deleted_at", types.UTCDateTime(), nullable=True),
         sa.ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name=op.f("fk_join_keys_tenant_id")),
         sa.ForeignKeyConstraint(["center_id"], ["centers.id"], name=op.f("fk_join_keys_center_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_join_keys")),
     )
-    op.create_index("ix_join_keys_tenant", "join_keys", ["tenant_id", "revoked_at"])
-    live = sa.text("revoked_at IS NULL")
+    op.create_index("ix_join_keys_tenant", "join_keys", ["tenant_id", "deleted_at"])
+    live = sa.text("deleted_at IS NULL")
     op.create_index(
         "uq_join_keys_secret", "join_keys", ["secret_hash"], unique=True,
         sqlite_where=live, postgresql_where=live, mssql_where=live,
