@@ -22,8 +22,9 @@ from portico import __version__, logs
 from portico.config import Config
 from portico.errors import Conflict
 from portico.jobs.runner import Runner
-from portico.services import gateways, hooks, rotation, settling, setup
+from portico.services import centers, gateways, hooks, rotation, settling, setup
 from portico.services.broker import Broker
+from portico.services.centers import Checked
 from portico.services.keys import KeyRing
 from portico.services.passwords import Hasher
 from portico.services.setup import FirstRun
@@ -167,6 +168,15 @@ def _certificate(broker: Broker, role: str, listen: str) -> tuple[Path, Path]:
         certificate.write_text(pem + broker.keys.ca_pem)
         names_file.write_text("\n".join(names))
     return certificate, key
+
+
+def check_centers(config: Config) -> list[Checked]:
+    """Check every center of the deployment, for `portico doctor`. Nothing is migrated: an old schema has nothing to tell."""
+    db = Database(config.database_url)
+    try:
+        return [] if migrate.pending(db) else centers.check_all(build(config, db))
+    finally:
+        db.dispose()
 
 
 def db_command(config: Config, verb: str) -> int:

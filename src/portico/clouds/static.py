@@ -36,6 +36,7 @@ class StaticSettings:
             "Machines",
             "One line each: name address linux|windows protocol=port … "
             "For example: cad-07 10.0.3.7 windows rdp=3389. Lines that begin with # are comments.",
+            multiline=True,
         ),
     ] = ""
 

@@ -5,14 +5,16 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
+from typing import Any
 from urllib.parse import urlsplit
 
 from portico.config import Config, load
-from portico.errors import Invalid
+from portico.errors import Invalid, PorticoError
 
 DISK_WANTED = 1024**3  # bytes free where the state is
 DATABASE_SECONDS = 5
@@ -26,6 +28,9 @@ PROGRAMS = {
     "tmux": "tmux",
     "sshd": "openssh-server",
 }
+
+# How a finding of a center's pre-flight is told here.
+_CENTER_STATES = {"granted": "fine", "missing": "wrong"}
 
 # Extra → a module that only this extra brings.
 EXTRAS = {"broker": "sqlalchemy", "gateway": "picows"}
@@ -59,7 +64,8 @@ def examine(path: Path | None = None) -> tuple[Finding, ...]:
     try:
         config = load(path)
         findings += [Finding("configuration", "fine"), *_addresses(config), *_disk(config.state), *_listeners(config)]
-        findings.append(_database(config.database_url))
+        database = _database(config.database_url)
+        findings += [database, *(_centers(config) if database.state == "fine" else ())]
     except Invalid as trouble:
         remedies = [f"{name}: {sentence}" for name, sentence in trouble.fields.items()] or [trouble.sentence]
         findings += [Finding("configuration", "wrong", remedy) for remedy in remedies]
@@ -161,6 +167,22 @@ def _database(url: str) -> Finding:
         words = str(problem).splitlines()[0]  # SQLAlchemy never puts the password there
         return Finding("database", "wrong", f"it does not answer: {words}")
     return Finding("database", "fine")
+
+
+def _centers(config: Config) -> Iterable[Finding]:
+    """Run the pre-flight of every center."""
+    # By name, as the table of commands does it: a machine with only a gateway has no broker to build.
+    check: Callable[[Config], Sequence[Any]] = resolve_name("portico.wiring:check_centers")
+    try:
+        checked = check(config)
+    except Exception as problem:  # the doctor tells of whatever is wrong and goes on
+        words = problem.sentence if isinstance(problem, PorticoError) else f"{type(problem).__name__}: {problem}"
+        yield Finding("centers", "wrong", f"they cannot be looked at: {words}")
+        return
+    for center in checked:
+        for found in center.findings:
+            remedy = " ".join(part for part in (found.remedy, f"({found.detail})" if found.detail else "") if part)
+            yield Finding(f"center {center.center}, {found.name}", _CENTER_STATES.get(found.state, "note"), remedy)
 
 
 def _programs() -> Iterable[Finding]:

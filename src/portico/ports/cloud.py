@@ -27,6 +27,7 @@ class Meta:
     unit: str = ""
     choices: tuple[str, ...] = ()
     advanced: bool = False
+    multiline: bool = False  # a text of several lines, such as certificates
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,16 @@ from typing import Any
 
 from portico.domain.access import Actor, Level
 from portico.domain.jobs import CenterScan
-from portico.errors import NotFound
+from portico.errors import NotFound, PorticoError
 from portico.ports.cloud import Choices, Finding, Meta
 from portico.services.broker import Broker
+from portico.services.changes import announce
 from portico.services.clouds import open_cloud
 from portico.services.guards import require
 from portico.services.queueing import enqueue
 from portico.store import centers
 from portico.store.centers import Center
-from portico.store.scope import Tenant
+from portico.store.scope import System, Tenant
 
 _TYPES = {str: "text", int: "number", float: "number", bool: "flag"}
 
@@ -33,6 +34,15 @@ class FieldInfo:
     unit: str
     choices: tuple[str, ...]
     advanced: bool
+    multiline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A center by name, and what its pre-flight found."""
+
+    center: str
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +78,11 @@ def _fields(settings: type) -> list[FieldInfo]:
             default = item.default_factory()
         kind = "secret" if meta.secret else _TYPES.get(plain, "json")
         found.append(
-            FieldInfo(item.name, meta.title, meta.help, kind, required, default, meta.unit, meta.choices, meta.advanced)
-        )
+            FieldInfo(
+                item.name, meta.title, meta.help, kind, required, default, meta.unit, meta.choices, meta.advanced,
+                meta.multiline,
+            )
+        )  # fmt: skip
     return found
 
 
@@ -85,6 +98,29 @@ def check(broker: Broker, actor: Actor, center_id: str) -> tuple[Finding, ...]:
     """Try a center's rights and preconditions, each by name. Raises CloudError when it cannot be reached."""
     require(actor, "centers", Level.VIEW)
     return open_cloud(broker, _center(broker, actor, center_id)).check()
+
+
+def mend(broker: Broker, actor: Actor, center_id: str, fix: str) -> None:
+    """Do what a finding of the pre-flight offered. Raises CloudRefused for what cannot be mended, CloudError."""
+    require(actor, "centers", Level.EDIT)
+    center = _center(broker, actor, center_id)
+    open_cloud(broker, center).mend(fix)
+    with broker.db.write() as conn:
+        announce(broker, conn, actor, "center.mended", {"center_id": center_id, "center": center.name, "fix": fix})
+
+
+def check_all(broker: Broker) -> list[Checked]:
+    """Check every active center of every tenant, one after the other; trouble of one is a finding of its own."""
+    with broker.db.read() as conn:
+        active = [center for center in centers.list_all(conn, System("doctor")) if center.active]
+    return [Checked(center.name, _findings(broker, center)) for center in active]
+
+
+def _findings(broker: Broker, center: Center) -> tuple[Finding, ...]:
+    try:
+        return open_cloud(broker, center).check()
+    except PorticoError as problem:
+        return (Finding("connection", "missing", problem.sentence, detail=problem.detail),)
 
 
 def choices(broker: Broker, actor: Actor, center_id: str) -> Choices:

@@ -123,6 +123,7 @@ FLEET: Mapping[str, str] = {
     "center.online": N_("The center %(center)s answers."),
     "center.offline": N_("The center %(center)s does not answer. %(detail)s"),
     "image.deleted_in_use": N_("The image %(image)s was deleted in %(center)s, and %(pool)s makes desktops from it."),
+    "center.mended": N_("%(actor)s had the center %(center)s mended: %(fix)s."),
     "machine.unknown": N_("%(machine)s in %(center)s carries our tag, and no desktop knows it."),
     "leak.found": N_("%(kind)s %(thing)s in %(center)s carries our tag, and no desktop needs it."),
     "leak.remove_ordered": N_("%(actor)s asked to delete what was left over in %(center)s: %(kind)s %(thing)s."),

@@ -13,6 +13,7 @@ from portico.web.rendering import N_
 TRUE = ("on", "true", "1", "yes")
 LINE_LIMIT = 200  # lines of one list in a form
 ORDER_PLACES = 4
+SECRETS = ("secret", "secret area")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Widget:
-    """A field as it is shown. `kind`: text, number, flag, secret, area, choice, many, order, areas, json, lines."""
+    """A field as it is shown. `kind`: text, number, flag, secret, secret area, area, choice, many, order, areas, json, lines."""
 
     name: str
     label: str
@@ -73,7 +74,7 @@ def read(form: FormData, widgets: Iterable[Widget]) -> tuple[dict[str, Any], dic
     data: dict[str, Any] = {}
     wrong: dict[str, str] = {}
     for widget in widgets:
-        if widget.kind == "secret" and not form.get(widget.name):
+        if widget.kind in SECRETS and not form.get(widget.name):
             continue  # An empty secret keeps the one that is there.
         value, error = _value(form, widget)
         if error:
@@ -175,7 +176,7 @@ def _filled(widget: Widget, data: Mapping[str, Any], errors: Mapping[str, str]) 
             for at in range(len(value or ()))
         )
         return replace(widget, value=list(value or ()), lines=lines, error=error)
-    if widget.kind == "secret":
+    if widget.kind in SECRETS:
         return replace(widget, error=error)
     if widget.kind == "json" and not isinstance(value, str):
         value = json.dumps(value, indent=2, sort_keys=True) if value else ""

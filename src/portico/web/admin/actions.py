@@ -80,6 +80,15 @@ def reset_password(request: Request, form: Annotated[FormData, Depends(posted)],
     return console(request, "admin/secret.html", me, area=area, item=item, password=password)
 
 
+@router.post("/centers/{center_id}/mend")
+def mend(request: Request, form: Annotated[FormData, Depends(posted)], center_id: str) -> Response:
+    """Mend what a finding of a center's check offered, and check again."""
+    me: SignedIn = request.state.me
+    area_of(me, "centers", access.Level.EDIT)
+    centers.mend(broker_of(request), me.actor, center_id, str(form.get("fix") or ""))
+    return see(request, f"/admin/centers/{center_id}?check=1&done=mended")
+
+
 @router.post("/{noun}/{item_id}/do/{action}")
 def act(request: Request, form: Annotated[FormData, Depends(posted)], noun: str, item_id: str, action: str) -> Response:
     """Do it and go back to where it was asked for."""

@@ -40,6 +40,8 @@ FIRST = {  # what a new item begins with, so that the common case is filled in
 }
 
 
+# What is shown after saving: a center is looked at there and then, so that what is missing shows before anybody needs it.
+CHECKED = {"centers": "&check=1"}
 # What a center may be: its name and what it is, those that one begins with first.
 KINDS = {
     "openstack": (N_("OpenStack"), N_("A project of an OpenStack cloud.")),
@@ -92,7 +94,7 @@ def create(request: Request, form: Annotated[FormData, Depends(posted)], noun: s
         return console(request, "admin/secret.html", me, area=area, item=item, password=item["generated_password"])
     if noun == "join-keys":
         return console(request, "admin/join_key.html", me, area=area, item=item, **cells.of_deployment(broker))
-    return see(request, f"/admin/{noun}/{item['id']}?done=created")
+    return see(request, f"/admin/{noun}/{item['id']}?done=created{CHECKED.get(noun, '')}")
 
 
 @router.post("/{noun}/{item_id}/edit")
@@ -117,7 +119,7 @@ def change(request: Request, form: Annotated[FormData, Depends(posted)], noun: s
         data["version"] = fresh.get("version")
         note = {"form": problem.sentence}
         return _form(request, me, area, {**fresh, **data}, note, 409)
-    return see(request, f"/admin/{noun}/{item_id}?done=saved&tab=settings")
+    return see(request, f"/admin/{noun}/{item_id}?done=saved{CHECKED.get(noun, '&tab=settings')}")
 
 
 @router.get("/{noun}/{item_id}/delete")

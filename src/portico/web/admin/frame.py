@@ -31,6 +31,7 @@ NOTES = {
     "refused": N_("The agent is refused."),
     "kept": N_("It stays where it is."),
     "adopted": N_("It is a desktop again. Set it available when it may be offered."),
+    "mended": N_("Done. This is what is found now."),
     "scanning": N_("The center is being scanned. New machines and images show here in a moment."),
 }
 

@@ -26,6 +26,11 @@ LINES = ("assignments", "rule.rules")
 ORDERS = {"protocols": ("vnc", "ssh", "rdp")}
 PROSE = ("notes", "provisioning.user_data")
 HIDDEN_IN_LINES = ("id",)
+# What provisioning does not act on yet is not asked for.
+NOT_ASKED = tuple(
+    f"provisioning.{name}"
+    for name in ("display_name_template", "enforce", "count_only_available", "time_limits", "actions", "placement")
+)
 WORDS = {
     "none": N_("Nothing"), "shutdown": N_("Shut down"), "stop": N_("Cut the power"), "suspend": N_("Suspend"), "reboot": N_("Reboot"),
     "and": N_("All conditions"), "or": N_("Any condition"), "available": N_("Available"), "unavailable": N_("Unavailable"),
@@ -56,17 +61,21 @@ class Layout:
 
 def layout(broker: Broker, actor: Actor, area: Area, item: Mapping[str, Any]) -> Layout:
     """Return the empty form of an area; `item` tells which center's menus and which kind's settings to read."""
-    infos = [info for info in configure.describe(area.noun).fields if not _in_line(info.name)]
-    widgets = {info.name: _widget(broker, actor, info) for info in infos if info.name not in ("kind",)}
+    infos = [info for info in configure.describe(area.noun).fields if not _below(info.name, (*LINES, *NOT_ASKED))]
+    widgets = {
+        info.name: _widget(broker, actor, info) for info in infos if info.name != "kind" and info.name not in NOT_ASKED
+    }
     problem, read = "", False
+    advanced: frozenset[str] = frozenset()
     if area.noun == "pools":
         widgets, problem, read = _with_cloud(broker, actor, widgets, item)
     if area.noun == "centers":
-        widgets = _with_settings(broker, widgets, str(item.get("kind") or ""))
+        widgets, advanced = _with_settings(broker, widgets, str(item.get("kind") or ""))
+        widgets, problem = _with_networks(broker, actor, widgets, item)
     for name in LINES:
         if name in widgets:
             widgets[name] = replace(widgets[name], kind="lines", columns=_line(broker, actor, area.noun, name))
-    return Layout(widgets, _sections(area, widgets), problem, read)
+    return Layout(widgets, _sections(area, widgets, advanced), problem, read)
 
 
 def _widget(broker: Broker, actor: Actor, info: Any, path: str = "") -> Widget:
@@ -125,25 +134,50 @@ def _with_cloud(
     return filled, "", True
 
 
-def _with_settings(broker: Broker, widgets: dict[str, Widget], kind: str) -> dict[str, Widget]:
-    """Put the settings of a center's kind in the place of the one field that stands for them."""
+def _with_networks(
+    broker: Broker, actor: Actor, widgets: dict[str, Widget], item: Mapping[str, Any]
+) -> tuple[dict[str, Widget], str]:
+    """Let an existing center's own network be chosen from those that it has."""
+    if "settings.network" not in widgets or not item.get("id"):
+        return widgets, ""
+    try:
+        found = centers.choices(broker, actor, str(item["id"])).networks
+    except PorticoError as problem:
+        return widgets, problem.sentence
+    options = tuple(Option(choice.value, choice.label, choice.note) for choice in found)
+    menu = replace(widgets["settings.network"], kind="choice", options=options, blank=True)
+    return widgets | ({"settings.network": menu} if options else {}), ""
+
+
+def _with_settings(broker: Broker, widgets: dict[str, Widget], kind: str) -> tuple[dict[str, Widget], frozenset[str]]:
+    """Put the settings of a center's kind in the place of the one field that stands for them; name the advanced ones."""
     found = {name: widget for name, widget in widgets.items() if name != "settings"}
-    for info in next((known.fields for known in centers.kinds(broker) if known.kind == kind), ()):
+    fields = next((known.fields for known in centers.kinds(broker) if known.kind == kind), ())
+    for info in fields:
         options = tuple(Option(value, value) for value in info.choices)
         shown = "choice" if options else info.type
+        if info.multiline:
+            shown = "secret area" if shown == "secret" else "area"
         name = f"settings.{info.name}"
         found[name] = Widget(
             name, info.title, shown, info.help, info.unit, info.default, options, info.required,
         )  # fmt: skip
-    return found
+    return found, frozenset(f"settings.{info.name}" for info in fields if info.advanced)
 
 
-def _sections(area: Area, widgets: Mapping[str, Widget]) -> tuple[tuple[Any, tuple[Widget, ...]], ...]:
+def _sections(
+    area: Area, widgets: Mapping[str, Widget], advanced: frozenset[str]
+) -> tuple[tuple[Any, tuple[Widget, ...]], ...]:
     """Lay the widgets out; what no section names stands in the last one, folded."""
     left = dict(widgets)
     laid = []
     for section in area.sections:
-        names = [name for wanted in section.fields for name in left if name == wanted or name.startswith(f"{wanted}.")]
+        names = [
+            name
+            for wanted in section.fields
+            for name in left
+            if (name == wanted or name.startswith(f"{wanted}.")) and name not in advanced
+        ]
         laid.append((section, tuple(left.pop(name) for name in dict.fromkeys(names))))
     if left:
         more = replace(area.sections[0], title=N_("More"), help="", is_open=False) if area.sections else None
@@ -152,8 +186,8 @@ def _sections(area: Area, widgets: Mapping[str, Widget]) -> tuple[tuple[Any, tup
     return tuple((section, fields) for section, fields in laid if fields)
 
 
-def _in_line(name: str) -> bool:
-    return any(name.startswith(f"{prefix}.") for prefix in LINES)
+def _below(name: str, parents: tuple[str, ...]) -> bool:
+    return any(name.startswith(f"{parent}.") for parent in parents)
 
 
 def title(noun: str) -> str:

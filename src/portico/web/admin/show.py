@@ -1,6 +1,6 @@
 """Details of one object: its state and why, what belongs to it, its settings and its history."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from portico.domain import access
 from portico.errors import PorticoError
+from portico.ports.cloud import Finding
 from portico.services import centers, configure, consequences, desktop_sessions, overview
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
@@ -101,7 +102,15 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
         return {"event": events.told(broker, me.actor, [item])[0]}
     if area.noun == "centers" and request.query_params.get("check"):
         try:
-            return {"findings": centers.check(broker, me.actor, item["id"]), "check_failed": ""}
+            return {"findings": _grouped(centers.check(broker, me.actor, item["id"])), "check_failed": ""}
         except PorticoError as problem:
             return {"findings": (), "check_failed": problem.sentence}
     return {}
+
+
+def _grouped(findings: Iterable[Finding]) -> list[tuple[str, list[Finding]]]:
+    """Return the findings by group, in the order in which the groups come."""
+    groups: dict[str, list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault(finding.group, []).append(finding)
+    return list(groups.items())

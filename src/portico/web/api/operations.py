@@ -6,11 +6,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from portico.errors import Invalid
 from portico.services import centers, leaks, queue
 from portico.services.guards import require
 from portico.web.api.actions import FAILURES, JOB, queued
-from portico.web.api.described import answers, record
-from portico.web.caller import Me, broker_of
+from portico.web.api.described import answers, record, takes
+from portico.web.caller import Body, Me, broker_of
 
 router = APIRouter()
 
@@ -35,6 +36,19 @@ def scan(request: Request, id: str, me: Me) -> Response:
 def check(request: Request, id: str, me: Me) -> Response:
     """Answer the findings of a pre-flight."""
     return JSONResponse({"findings": [asdict(finding) for finding in centers.check(broker_of(request), me.actor, id)]})
+
+
+@router.post("/centers/{id}/mend", status_code=204, tags=["Centers"], operation_id="mend_center", summary="Do what a finding offers to mend",
+             responses=FAILURES,
+             openapi_extra=takes({"type": "object", "required": ["fix"], "properties": {"fix": {"type": "string"}}},
+                                 {"fix": "security_group_rules"}))  # fmt: skip
+def mend(request: Request, id: str, me: Me, body: Body) -> Response:
+    """Mend what a finding named by its `fix`."""
+    fix = body.get("fix")
+    if not isinstance(fix, str) or not fix:
+        raise Invalid("Say what to mend.", {"fix": "Give the `fix` of a finding."})
+    centers.mend(broker_of(request), me.actor, id, fix)
+    return Response(status_code=204)
 
 
 @router.get("/centers/{id}/choices", tags=["Centers"], operation_id="get_center_choices", summary="The provisioning menus, read live",
