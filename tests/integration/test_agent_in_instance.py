@@ -4,12 +4,9 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,81 +15,16 @@ from tests.brokers import actor
 from tests.fleet import Fleet
 from tests.serving import serving
 
+from doubles.agents import Machine, until, unused_port
 from doubles.metadata import UUID, Metadata, serving_metadata
 from portico.domain import user_data
 from portico.services import configure, provision, waiting
 from portico.store import tables as t
-from portico.wire.packing import pack
 
 pytestmark = pytest.mark.capability("S070", "S077")
 
-PATIENCE_SECONDS = 60
 OTHER = "11111111-2222-3333-4444-555555555555"
 PAGE = Path(__file__).parents[2] / "docs/howto/agent-in-an-image.md"
-
-
-class Machine:
-    """One machine with an agent; it may be killed and started again, and be told other metadata."""
-
-    def __init__(self, folder: Path, metadata: Metadata | None = None, drive: Path | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.metadata = folder, metadata
-        self.program, self.settings, self.log = folder / "agent.pyz", folder / "agent.json", folder / "agent.log"
-        self.program.write_bytes(pack())
-        self.write()
-        self.drive = drive or folder / "no-drive"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def write(self, **values: Any) -> None:
-        """Write the settings file anew."""
-        common = {"state": str(self.folder / "state.json"), "listen": {"port": 0}, "poll_seconds": 0.2}
-        self.settings.write_text(json.dumps(common | values))
-
-    def environment(self, where: str) -> dict[str, str]:
-        """Return what lets the agent find the doubles."""
-        seams = {"PORTICO_AGENT_METADATA": where, "PORTICO_AGENT_CONFIG_DRIVE": str(self.drive)}
-        return {"PATH": os.environ["PATH"], **seams}
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        """Run it, with its metadata service if it has one, and kill -9 it at the end."""
-        if self.metadata is None:
-            with self._started(f"127.0.0.1:{unused_port()}"):
-                yield
-            return
-        with serving_metadata(self.metadata) as where, self._started(where):
-            yield
-
-    @contextmanager
-    def _started(self, where: str) -> Iterator[None]:
-        argv = [sys.executable, "-I", str(self.program), "--config", str(self.settings)]
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(argv, env=self.environment(where), stdout=log, stderr=log, cwd="/")
-        try:
-            yield
-        finally:
-            process.kill()
-            process.wait(PATIENCE_SECONDS)
-
-    def says(self, text: str) -> None:
-        """Wait until its log says something."""
-        until(lambda: text in self.log.read_text(), lambda: self.log.read_text())
-
-
-def unused_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def until(wanted: Callable[[], Any], shown: Callable[[], Any]) -> Any:
-    """Wait for something, and say what there was when it does not come."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (found := wanted()):
-        assert time.monotonic() < deadline, shown()
-        time.sleep(0.05)
-    return found
 
 
 @pytest.fixture
