@@ -345,3 +345,12 @@ def test_a_machine_that_does_not_reach_its_metadata_is_told_about_with_the_fix(f
     if state in ("no route", "no gateway"):
         shown = Api(fleet.broker).log_in("admin").call("GET", "/events?code=agent.no_metadata").json()["items"][0]
         assert shown["reason"]["params"]["gateway"] == "10.0.0.1"
+
+
+def test_an_empty_tenant_goes_with_its_join_keys(fleet: Fleet) -> None:
+    """Revoked ones included, which stay for the record otherwise."""
+    me = actor(fleet.broker)
+    tenant = configure.create_item(fleet.broker, me, "tenants", {"name": "Short-lived"})
+    fleet.insert(t.join_keys, tenant_id=tenant["id"], name="k", secret_hash="h" * 64, uses=0, deleted_at=fleet.clock())
+    assert configure.delete_item(fleet.broker, me, "tenants", tenant["id"])["deleted"] == 1
+    assert fleet.rows(t.join_keys) == []
