@@ -10,7 +10,7 @@ PYTEST := $(PYTHON) -m pytest
 PARTS := tests/unit tests/contract tests/integration tests/e2e
 MESSAGES := $(PYTHON) -m babel.messages.frontend -q
 
-.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint test test-openstack test-full bench capabilities \
+.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint lab lab-down test test-openstack test-full bench capabilities \
   messages reference lock clean
 
 help: ## Show this list
@@ -47,8 +47,14 @@ check: lint ## Lint, types, layers, unit and contract tests: seconds
 test: setup lint ## All tests that need no cloud; leaves build/capabilities.json
 	@$(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder --capabilities build/capabilities.json $(PARTS) $(ARGS)
 
-test-openstack: ## Run the OpenStack suite on a real cloud (none in this version)
-	@echo "There is no OpenStack suite in this version yet: every line that needs a real cloud stands as unverified."
+lab: setup-python ## Bring real OpenStack services up on this machine, on loopback alone (as root); they stay up
+	@$(PYTHON) -m tests.lab up
+
+lab-down: ## Stop the OpenStack services; what was made in them is gone, what was installed stays
+	@python3 -m tests.lab down
+
+test-openstack: setup lab ## Bring the lab up and run the OpenStack suite on it; leaves build/capabilities-openstack.json
+	@$(PYTEST) --capabilities build/capabilities-openstack.json tests/openstack $(ARGS)
 
 test-full: setup lint ## The whole matrix: more examples for each property, and everything of make test
 	@HYPOTHESIS_PROFILE=full $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder --capabilities build/capabilities.json $(PARTS) $(ARGS)
@@ -56,8 +62,8 @@ test-full: setup lint ## The whole matrix: more examples for each property, and 
 bench: setup ## Print ratios of this machine, as in docs/reference/performance.md
 	@$(PYTHON) -W ignore -m tests.bench
 
-capabilities: ## Print which lines of docs/reference/capabilities.md are proven, after make test
-	@python3 tests/capability_table.py build/capabilities.json
+capabilities: ## Print which lines of docs/reference/capabilities.md are proven, after make test and make test-openstack
+	@python3 tests/capability_table.py build/capabilities.json build/capabilities-openstack.json
 
 messages: setup-python ## Extract texts, update and compile the catalogues
 	@$(MESSAGES) extract -F babel.cfg -k _ -k N_ -k NN_:1,2 --no-location --sort-output --project Portico -o src/portico/locale/portico.pot src/portico

@@ -42,17 +42,30 @@ def table(lines: Mapping[str, tuple[str, frozenset[str]]], results: Mapping[str,
     return made
 
 
+def merged(lines: Mapping[str, tuple[str, frozenset[str]]], tables: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Put tables of several runs together: a line works when one of them proves it and none of them fails."""
+    tables, made = list(tables), {}
+    for line, (_, tags) in lines.items():
+        mine = [one[line] for one in tables if line in one]
+        states = {entry["state"] for entry in mine}
+        outcomes = {"failed"} if "fails" in states else {"passed"} if states - {"none"} else set()
+        on = {place for entry in mine for place in entry["on"]}
+        tests = sorted({test for entry in mine for test in entry["tests"]})
+        made[line] = {"state": state_of(line, tags, outcomes, on), "tests": tests, "on": sorted(on)}
+    return made
+
+
 def main(argv: list[str]) -> int:
-    """Print a file made by --capabilities as a table."""
-    path = Path(argv[1])
-    if not path.exists():
-        print(f"{path} is not there: `make test` makes it.", file=sys.stderr)
+    """Print files made by --capabilities as one table."""
+    paths = [path for path in map(Path, argv[1:]) if path.exists()]
+    if not paths:
+        print(f"{argv[1]} is not there: `make test` makes it.", file=sys.stderr)
         return 1
     lines = capability_lines(LINES.read_text("utf-8"))
-    made = json.loads(path.read_text("utf-8"))
+    made = merged(lines, (json.loads(path.read_text("utf-8")) for path in paths))
     counts: dict[str, int] = {}
     for line, (phrase, _) in lines.items():
-        entry = made.get(line, {"state": "none", "tests": [], "on": []})
+        entry = made[line]
         counts[entry["state"]] = counts.get(entry["state"], 0) + 1
         print(f"{line}  {entry['state']:10}  {len(entry['tests']):3}  {','.join(entry['on']):24.24}  {phrase}")
     print("  ".join(f"{state}: {count}" for state, count in sorted(counts.items())))

@@ -13,6 +13,7 @@ from sqlalchemy import insert, select, update
 from tests.brokers import PASSWORD, TENANT, make_broker
 
 from portico.clouds.fake import Fake, FakeSettings
+from portico.clouds.static import Static
 from portico.displays.ssh import Ssh
 from portico.displays.vnc import Vnc
 from portico.domain.model import Client, Pool
@@ -265,7 +266,9 @@ def make_fleet(state: Path, url: str | None = None) -> Fleet:
     """Make a fleet on a fresh database; `url` as in make_broker."""
     clock = Clock()
     broker = make_broker(state, url, clock)
-    broker = replace(broker, cloud_drivers={"fake": Fake, "bare": Bare}, displays={"vnc": Vnc(), "ssh": Ssh()})
+    broker = replace(
+        broker, cloud_drivers={"fake": Fake, "bare": Bare, "static": Static}, displays={"vnc": Vnc(), "ssh": Ssh()}
+    )
     fleet = Fleet(broker, clock)
     fleet.center()
     return fleet

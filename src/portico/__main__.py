@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pkgutil import resolve_name
 from typing import Any
 
+from portico.cli.nouns import NOUNS
 from portico.config import load
 from portico.errors import Invalid, PorticoError
 
@@ -16,7 +17,8 @@ from portico.errors import Invalid, PorticoError
 class Command:
     """One command: where its function is, how it is called, and which extra brings what it needs.
 
-    `call` is "config" (function(config)), "argv" (function(remaining arguments)) or "verb" (function(config, verb)).
+    `call` is "config" (function(config)), "argv" (function(remaining arguments)), "verb" (function(config, verb)) or
+    "noun" (function(name, then remaining arguments)). A noun that is also a service is one when a verb follows.
     """
 
     target: str
@@ -44,19 +46,36 @@ COMMANDS = {
         "broker",
         ("upgrade", "check", "rotate"),
     ),
+    "login": Command("portico.cli.logins:login", "log in for further commands, and keep the token", call="argv"),
+    "logout": Command("portico.cli.logins:logout", "end that log-in", call="argv"),
+    "quickstart": Command(
+        "portico.cli.quickstart:main",
+        "from a clouds.yaml to a pool of desktops that people are offered",
+        "argv",
+        "broker",
+    ),
+}
+CLI = "portico.cli.main:main"
+COMMANDS |= {
+    name: Command(CLI, f"list, show and change {plural.replace('-', ' ')}", call="noun")
+    for name, plural in NOUNS.items()
+    if name not in COMMANDS
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; 2 means that it could not even begin."""
-    arguments, rest = _parser().parse_known_args(argv)
+    typed = list(sys.argv[1:] if argv is None else argv)
+    if len(typed) > 1 and typed[0] in NOUNS and COMMANDS[typed[0]].call == "config" and not typed[1].startswith("-"):
+        return int(_function(Command(CLI, ""))(typed))
+    arguments, rest = _parser().parse_known_args(typed)
     command = COMMANDS[arguments.command]
-    if rest and command.call != "argv":
+    if rest and command.call not in ("argv", "noun"):
         _parser().error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         function = _function(command)
-        if command.call == "argv":
-            return int(function(rest) or 0)
+        if command.call in ("argv", "noun"):
+            return int(function([arguments.command, *rest] if command.call == "noun" else rest) or 0)
         settings = load()
         resolve_name("portico.logs:configure")(settings.log_format, settings.log_level)
         return int(function(settings, *([arguments.verb] if command.call == "verb" else [])) or 0)
@@ -88,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in COMMANDS.items():
         # A command that reads its own arguments answers --help itself.
-        sub = commands.add_parser(name, help=command.help, add_help=command.call != "argv", allow_abbrev=False)
+        sub = commands.add_parser(
+            name, help=command.help, add_help=command.call not in ("argv", "noun"), allow_abbrev=False
+        )
         if command.verbs:
             sub.add_argument("verb", choices=command.verbs)
     return parser

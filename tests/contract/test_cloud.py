@@ -116,6 +116,22 @@ def test_a_full_scan_is_complete_and_says_so(center: Center) -> None:
 
 
 @pytest.mark.capability("S090")
+def test_one_machine_is_looked_at_alone(center: Center) -> None:
+    """A look shows a machine as a scan does, and nothing for one that is unknown."""
+    cloud = center.cloud()
+    if center.kind in IMAGE:
+        wait_for(cloud, cloud.create(center.spec()), usable)
+    machines = cloud.scan().machines
+    assert machines
+    for machine in machines:
+        assert cloud.look(machine.external_id) == machine
+    assert [cloud.look(unknown) for unknown in UNKNOWN] == [None] * len(UNKNOWN)
+    if center.kind in IMAGE:
+        cloud.delete(machines[0].external_id)
+        assert cloud.look(machines[0].external_id) is None
+
+
+@pytest.mark.capability("S090")
 def test_an_unknown_machine_is_deleted_already_and_cannot_be_switched(center: Center) -> None:
     """Deleting what is not there succeeds; switching it says that it is not there."""
     cloud = center.cloud()

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
     raise AssertionError(f"nobody listens on {port}")
 
 
+def wait_until(holds: Callable[[], bool], trouble: str, seconds: float = 30.0) -> None:
+    """Wait until something holds; fail with a sentence if it never does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if holds():
+            return
+        time.sleep(0.05)
+    raise AssertionError(trouble)
+
+
 def stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
     """End a process and return its status."""
     if process.poll() is None:
@@ -50,6 +61,7 @@ class VncServer:
     """An X server that speaks VNC, with a terminal that appends typed lines to `proof`."""
 
     password = "s3cr3t-1"
+    display = -1
 
     def __init__(self, folder: Path, terminal: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,23 +71,42 @@ class VncServer:
         password_file = folder / "passwd"
         packed = subprocess.run(["vncpasswd", "-f"], input=self.password.encode(), capture_output=True, check=True)
         password_file.write_bytes(packed.stdout)
-        self.display = _free_display()
+        ours, its = os.pipe()
         self.server = self._start(
-            "Xtigervnc", f":{self.display}", "-rfbport", str(self.port), "-interface", ADDRESS, "-SecurityTypes", "VncAuth",
+            "Xtigervnc", "-displayfd", str(its), "-rfbport", str(self.port), "-interface", ADDRESS, "-SecurityTypes", "VncAuth",
             "-PasswordFile", str(password_file), "-geometry", "1024x768", "-depth", "24", "-AlwaysShared", "-nolisten", "tcp",
-            "-desktop", "desk", "-AcceptSetDesktopSize",
+            "-desktop", "desk", "-AcceptSetDesktopSize", pass_fds=(its,),
         )  # fmt: skip
+        os.close(its)
+        with os.fdopen(ours) as said:  # The server chooses a free display itself: no other one can take it in between.
+            self.display = int(said.readline() or -1)
         wait_for_port(self.port, self.server)
         if terminal:
             self._start("openbox")
             self._start(
                 "xterm", "-fa", "monospace", "-maximized", "-e", "sh", "-c", f"echo ready; exec cat >> {self.proof}"
             )
+            wait_until(self._takes_keys, "the desktop's terminal has no keyboard")
 
-    def _start(self, *command: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "DISPLAY": f":{self.display}"}
+    def _takes_keys(self) -> bool:
+        """Whether the terminal runs and has the keyboard: keys that come before are lost."""
+        asked = subprocess.run(
+            ["xprop", "-display", f":{self.display}", "-root", "_NET_ACTIVE_WINDOW"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        window = asked.stdout.rpartition("# ")[2].strip()
+        return self.proof.exists() and window not in ("", "0x0")
+
+    def _start(self, *command: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            env={**os.environ, "DISPLAY": f":{self.display}"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=pass_fds,
         )
         self._processes.append(process)
         return process
@@ -139,10 +170,3 @@ class SshServer:
     def stop(self) -> None:
         """End it."""
         stop(self._process)
-
-
-def _free_display() -> int:
-    for number in range(60, 400):
-        if not Path(f"/tmp/.X11-unix/X{number}").exists() and not Path(f"/tmp/.X{number}-lock").exists():
-            return number
-    raise AssertionError("no free display")

@@ -127,6 +127,7 @@ def see_nothing_leaked(demo: RunningDemo) -> None:
     assert len(held) == len(set(held)), "a desktop was given away twice"
     claims = rows(demo, "SELECT claim_key FROM assignments WHERE claim_key IS NOT NULL")
     assert len(claims) == len(set(claims)), "somebody was given two desktops for one"
+    assert rows(demo, "SELECT kind, name FROM leaks WHERE deleted_at IS NULL") == []
 
 
 def marked(center: bytes) -> set[str]:

@@ -4,13 +4,16 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
+from uuid import uuid4
 
 import pytest
-from tests.fleet import CLIENT, Fleet, second
+from tests.brokers import actor
+from tests.fleet import CENTER, CLIENT, Fleet, second
 
 from portico import faults
 from portico.domain.model import NoDesktop
-from portico.services import connect, provision, release
+from portico.ports.cloud import MachineSpec
+from portico.services import connect, leaks, provision, release
 from portico.services.connect import Connecting
 from portico.store import jobs
 from portico.store import tables as t
@@ -51,6 +54,11 @@ def nothing_leaked(fleet: Fleet) -> None:
     rows = fleet.rows(t.desktops, t.desktops.c.deleted_at.is_(None))
     assert machines == Counter(row.id for row in rows)
     assert {row.stage for row in rows} == {"ready"}
+    # What the cloud holds for us is what lives, thing by thing, and the reconciler says the same.
+    held = [(one.kind, one.external_id, one.desktop_id) for one in fleet.cloud().belongings()]
+    assert Counter(held) == Counter(("machine", row.external_id, row.id) for row in rows)
+    assert leaks.look(fleet.broker, CENTER) == 0
+    assert fleet.rows(t.leaks, t.leaks.c.deleted_at.is_(None)) == []
     taken = Counter(seat.desktop_id for seat in fleet.rows(t.seats, t.seats.c.assignment_id.is_not(None)))
     assert {row.id: row.used_seats for row in rows if row.used_seats} == dict(taken)
     live = fleet.rows(t.assignments, t.assignments.c.released_at.is_(None))
@@ -124,6 +132,22 @@ def test_killed_while_handing_over_and_deleting(fleet: Fleet, point: str) -> Non
     assert fleet.row(t.assignments, got.assignment_id).state == "released"
     assert fleet.codes().count("desktop.deleted") == 1
     assert len(fleet.machines().machines) == 2
+
+
+@pytest.mark.capability("S009", "S011")
+@pytest.mark.parametrize("point", ["leak.before_call", "leak.after_call"])
+def test_killed_while_removing_what_was_left_over(fleet: Fleet, point: str) -> None:
+    """The next broker finishes what an administrator ordered, and touches nothing else."""
+    pool = fleet.pool(start_below=1, stop_at=1)
+    fleet.fill(pool)
+    fleet.cloud().create(MachineSpec(str(uuid4()), fleet.broker.deployment_id, "stray", "fake-linux"))
+    fleet.scan()
+    (leak,) = fleet.rows(t.leaks)
+    leaks.remove(fleet.broker, actor(fleet.broker), leak.id)
+    killed(fleet, point, lambda other: other.work())
+    finish(fleet)
+    nothing_leaked(fleet)
+    assert fleet.codes().count("leak.removed") == 1
 
 
 def test_without_an_order_points_do_nothing() -> None:

@@ -7,12 +7,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 from tests.lab import install, processes, schemas, seed, services, snapshot
 from tests.lab.places import (
     ADDRESS,
     CLOUDS,
-    FACTS,
     HOME,
     KEYSTONE,
     LOG,
@@ -24,7 +25,7 @@ from tests.lab.places import (
     VERSION,
     url,
 )
-from tests.lab.processes import Service, Trouble, say, wait
+from tests.lab.processes import Trouble, say, wait
 from tests.lab.rest import Cloud, Refused, answers
 
 SEEDED = VAR / "seeded"  # Holds the version of the sources that seeded the lab.
@@ -165,7 +166,7 @@ def _services() -> None:
     for service in [*services.apis(), *services.workers()]:
         processes.start(service)
     for service in services.apis():
-        wait(service.name, lambda place=url(service.name): answers(place + "/"), service.name)
+        wait(service.name, partial(answers, url(service.name) + "/"), service.name)
     for service in services.computes()[:-1]:
         processes.start(service)
     if _version() != VERSION:
@@ -222,8 +223,8 @@ def _memory(name: str) -> int:
     total = 0
     for pid in processes.members(name):
         try:
-            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
-                total += next((int(line.split()[1]) for line in file if line.startswith("Pss:")), 0)
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
         except OSError:
             continue
+        total += next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
     return total

@@ -39,7 +39,21 @@ def cinder() -> None:
 
 def ironic() -> None:
     """Write Ironic's files: every part of its hardware is imitated, at once and without fail."""
-    kinds = "bios boot console deploy firmware inspect management network power raid rescue storage vendor".split()
+    kinds = [
+        "bios",
+        "boot",
+        "console",
+        "deploy",
+        "firmware",
+        "inspect",
+        "management",
+        "network",
+        "power",
+        "raid",
+        "rescue",
+        "storage",
+        "vendor",
+    ]
     only = {
         "network": "noop",
         "storage": "noop,fake",

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from tests.lab import cluster, processes, services
@@ -67,6 +68,11 @@ def builds(beginning: str, *, seconds: float = 0, error: str = "") -> Iterator[N
 def admin(project: str = "admin") -> Cloud:
     """Return the cloud as the administrator sees it from a project; all projects of the lab take him."""
     return Cloud("admin", project)
+
+
+def admin_of_everything() -> Cloud:
+    """Return the cloud as the system's administrator sees it: bare metal, above all."""
+    return Cloud("admin")
 
 
 def set_state(server: str, state: str) -> None:
@@ -134,7 +140,7 @@ def clone(server: str, count: int, name: str = "clone") -> None:
 def unclone() -> None:
     """Remove all clones."""
     mine = f"SELECT instance_uuid FROM nova_cell1.instance_metadata WHERE `key` = '{CLONED}'"
-    tables = "instance_info_caches instance_extra instance_system_metadata block_device_mapping".split()
+    tables = ["instance_info_caches", "instance_extra", "instance_system_metadata", "block_device_mapping"]
     steps = ["CREATE TEMPORARY TABLE nova_cell1.copies (made CHAR(36))", f"INSERT INTO nova_cell1.copies {mine}"]
     names = [*(f"nova_cell1.{table}" for table in tables), "nova_api.instance_mappings", "nova_cell1.instance_metadata"]
     steps += [f"DELETE FROM {table} WHERE instance_uuid IN (SELECT made FROM nova_cell1.copies)" for table in names]
@@ -191,7 +197,7 @@ def _remove(cloud: Cloud, kind: str, path: str, key: str, mark: str, listing: st
         ]
 
     for entry in marked():
-        _insist(lambda entry=entry: cloud.delete(kind, f"{path}/{entry['id']}"))
+        _insist(partial(cloud.delete, kind, f"{path}/{entry['id']}"))
     until(f"{key} with {mark} in {cloud.project} are gone", lambda: not marked())
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,14 +119,14 @@ def run(*command: str, log: str = "tools", seconds: float = STEP, **environ: str
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             timeout=seconds, check=False, cwd=VAR, env=environment() | environ,
         )  # fmt: skip
-        said, code = done.stdout, done.returncode
+        said, code = done.stdout, str(done.returncode)
     except subprocess.TimeoutExpired as stuck:
         said, code = (stuck.stdout or b"").decode("utf-8", "replace"), f"nothing after {seconds:.0f} seconds"
     except FileNotFoundError:
         raise Trouble(f"{command[0]} is not here: python3 -m tests.lab install") from None
     with (LOG / f"{log}.log").open("a", encoding="utf-8") as file:
         file.write(said)
-    if code != 0:
+    if code != "0":
         raise Trouble(f"{' '.join(command[:4])} failed ({code}):\n" + "\n".join(said.splitlines()[-25:]))
     return said
 
@@ -166,14 +167,10 @@ def _session(leader: int) -> list[int]:
 
 
 def _kill(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _reap(pid: int) -> None:
-    try:
+    with suppress(ChildProcessError):  # What an earlier run started is reaped by init.
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass  # Started by an earlier run: it is init that reaps it.

@@ -33,7 +33,7 @@ class Cloud:
     def __init__(self, user: str, project: str | None = None, auth: Mapping[str, Any] | None = None) -> None:
         self.user, self.project, self._auth = user, project, auth
         self._token, self._until, self.ids = "", 0.0, {"user": "", "project": ""}
-        self._places: dict[str, str] = {}
+        self.places: dict[str, str] = {}
 
     def log_in(self) -> None:
         """Get a token and the catalogue."""
@@ -51,7 +51,7 @@ class Cloud:
         self._token, self._until = headers["X-Subject-Token"], time.monotonic() + 3600
         self.ids = {"user": token["user"]["id"], "project": token.get("project", {}).get("id", "")}
         for entry in token["catalog"]:
-            self._places[entry["type"]] = next(
+            self.places[entry["type"]] = next(
                 (end["url"] for end in entry["endpoints"] if end["interface"] == "public"), ""
             )
 
@@ -60,7 +60,7 @@ class Cloud:
         if time.monotonic() > self._until:
             self.log_in()
         name, prefix = KINDS[kind]
-        place = (KEYSTONE if kind == "identity" else self._places[name]).rstrip("/")
+        place = (KEYSTONE if kind == "identity" else self.places[name]).rstrip("/")
         common = {
             "X-Auth-Token": self._token,
             "OpenStack-API-Version": ", ".join(VERSIONS),
@@ -122,12 +122,10 @@ class Cloud:
         return kind != "network" or entry.get("project_id") == self.ids["project"]
 
 
-def application(identifier: str, secret: str) -> Cloud:
-    """Return the cloud as an application credential sees it."""
-    known = {"id": identifier, "secret": secret}
-    return Cloud(
-        identifier, None, {"identity": {"methods": ["application_credential"], "application_credential": known}}
-    )
+def application(credential: Mapping[str, str]) -> Cloud:
+    """Return the cloud as an application credential sees it: {"id", "secret"}."""
+    auth = {"identity": {"methods": ["application_credential"], "application_credential": dict(credential)}}
+    return Cloud(credential["id"], None, auth)
 
 
 def until(what: str, ready: Callable[[], Any], seconds: float = 120) -> Any:

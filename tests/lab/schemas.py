@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.lab.places import ADDRESS, ETC, FAKE_HOSTS, KEYSTONE, PASSWORD, REGION, RUN, VAR, database
 from tests.lab.processes import run
 
-DATABASES = "keystone glance placement neutron nova_api nova_cell0 nova_cell1 cinder ironic".split()
+DATABASES = ["keystone", "glance", "placement", "neutron", "nova_api", "nova_cell0", "nova_cell1", "cinder", "ironic"]
 NOVA = ("nova-manage", "--config-file", f"{ETC}/nova/nova.conf")
 
 

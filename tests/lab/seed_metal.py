@@ -1,5 +1,6 @@
 """Ironic's nodes."""
 
+from functools import partial
 from typing import Any
 
 from tests.lab.rest import Cloud, until
@@ -25,17 +26,17 @@ def seed() -> None:
         for name in names:
             if _node(system, name)["provision_state"] in ("enroll", "manageable"):
                 system.put("baremetal", f"/nodes/{name}/states/provision", {"target": target})
-        for name in names:
-            until(
-                f"{name} {state}",
-                lambda name=name, state=state: _node(system, name)["provision_state"] in (state, "available", "active"),
-            )
+        reached = {state, "available", "active"}
+        until(f"nodes {state}", partial(_all, system, "provision_state", reached))
     for name in names:
         if _node(system, name)["power_state"] is None:
             system.put("baremetal", f"/nodes/{name}/states/power", {"target": "power on"})
-    for name in names:
-        until(f"{name} with power", lambda name=name: _node(system, name)["power_state"])
+    until("nodes with power", partial(_all, system, "power_state", {"power on", "power off"}))
 
 
 def _node(system: Cloud, name: str) -> dict[str, Any]:
     return dict(system.get("baremetal", f"/nodes/{name}"))
+
+
+def _all(system: Cloud, field: str, values: set[str]) -> bool:
+    return all(node[field] in values for node in system.listed("baremetal", "/nodes"))

@@ -1,5 +1,5 @@
 import pytest
-from tests.capability_table import LINES, capability_lines, state_of, table
+from tests.capability_table import LINES, capability_lines, merged, state_of, table
 
 pytestmark = pytest.mark.capability("S029")
 
@@ -37,3 +37,19 @@ def test_only_passing_tests_say_what_a_line_ran_on():
         "b": {"outcome": "skipped", "capabilities": ["S045"], "on": ["postgresql"]},
     }
     assert table(lines, results) == {"S045": {"state": "works", "tests": ["a", "b"], "on": ["sqlite"]}}
+
+
+def test_a_run_on_openstack_proves_what_the_run_without_it_leaves_unverified() -> None:
+    """Lines of both runs stand in one table; a failure in either counts."""
+    lines = {"S093": ("a", frozenset({"openstack"})), "S029": ("b", frozenset()), "S001": ("c", frozenset())}
+    here = {
+        "S093": {"state": "unverified", "tests": ["x"], "on": ["local"]},
+        "S029": {"state": "works", "tests": ["y"], "on": ["local"]},
+    }
+    there = {
+        "S093": {"state": "works", "tests": ["z"], "on": ["openstack"]},
+        "S029": {"state": "fails", "tests": ["w"], "on": []},
+    }
+    made = merged(lines, [here, there])
+    assert made["S093"] == {"state": "works", "tests": ["x", "z"], "on": ["local", "openstack"]}
+    assert (made["S029"]["state"], made["S001"]["state"]) == ("fails", "none")

@@ -102,6 +102,8 @@ def test_the_help_of_make_names_every_public_target():
         "test",
         "check",
         "test-openstack",
+        "lab",
+        "lab-down",
         "test-full",
         "bench",
         "capabilities",

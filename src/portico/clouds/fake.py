@@ -116,6 +116,13 @@ class Fake:
             machines = machines[: len(machines) // 2]
         return Scan(tuple(machines), IMAGES, complete=since is None and fault != "partial")
 
+    def look(self, external_id: str) -> Machine | None:
+        """Look at one machine."""
+        self._call("look")
+        with self._journal.reading() as records:
+            record = records.get(external_id)
+            return None if record is None or record.gone else self._machine(record, self._clock())
+
     def choices(self) -> Choices:
         """Return menus of the size that a small cloud has."""
         self._call("choices")

@@ -133,6 +133,10 @@ class Local:
         )
         return Scan(tuple(machines), images, complete=True)
 
+    def look(self, external_id: str) -> Machine | None:
+        """Look at one desktop."""
+        return next((machine for machine in self.scan().machines if machine.external_id == external_id), None)
+
     def choices(self) -> Choices:
         """Return the two images, and one entry for each menu that has no meaning here."""
         images = (

@@ -155,7 +155,7 @@ class Api:
             if last or answer.status not in worth or (answer.retry_after or 0.0) > _LONGEST_WAIT:
                 raise error_of(answer)
             self._pause(number, answer.retry_after)
-        raise AssertionError("unreachable: the last try returns or raises")
+        raise AssertionError  # the last try returns or raises
 
     def ask(self, method: str, service: str, path: str, **more: Any) -> Answer:
         """Send a call once and return what came back, success or not. Raises CloudError only when nothing came back."""

@@ -65,6 +65,10 @@ class Static:
         """List the machines as written; whether they answer is for their agents and ports to show."""
         return Scan(machines=tuple(self._machines.values()), images=(), complete=since is None)
 
+    def look(self, external_id: str) -> Machine | None:
+        """Return a machine as it is written in the list."""
+        return self._machines.get(external_id)
+
     def choices(self) -> Choices:
         """Return empty menus: nothing is provisioned here."""
         return Choices()

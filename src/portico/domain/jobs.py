@@ -23,6 +23,20 @@ class CenterScan:
 
 
 @dataclass(frozen=True, slots=True)
+class OfCenter:
+    """Work on one center."""
+
+    center_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OfLeak:
+    """Work on one thing that was left over in a cloud."""
+
+    leak_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class OfPool:
     """Work on one pool."""
 
@@ -64,7 +78,7 @@ class AssignmentTimer:
     minutes: int | None = None  # what fills the reason's sentence
 
 
-Payload = Nothing | CenterScan | OfPool | OfDesktop | OfAssignment | DesktopPower | AssignmentTimer
+Payload = Nothing | CenterScan | OfCenter | OfLeak | OfPool | OfDesktop | OfAssignment | DesktopPower | AssignmentTimer
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +101,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         kind.name: kind
         for kind in (
             Kind("center_scan", 60, "center:{center_id}", 3, payload=CenterScan, key_template="{full}"),
+            Kind("center_leaks", 900, "center:{center_id}", 3, payload=OfCenter),
+            Kind("leak_remove", None, "leak:{leak_id}", 8, payload=OfLeak),
             Kind("pool_stats", 20, "pool:{pool_id}", 3, payload=OfPool),
             Kind("pool_history_stats", 300, "pool:{pool_id}", 3, payload=OfPool),
             Kind("pool_refill", None, "pool:{pool_id}", 5, payload=OfPool),

@@ -20,6 +20,14 @@ def backoff_seconds(attempt: int, base: int = 30, cap: int = 3600, spread: float
     return int(min(cap, base * 2**doublings * (0.5 + spread)))
 
 
+def silence_seconds(silent: float, least: int = 30, most: int = 600) -> int:
+    """Return how long to leave a cloud alone that has not answered for `silent` seconds: a quarter of that, within bounds.
+
+    So an outage of minutes is noticed as over at once, one of hours costs a call every ten minutes, and nothing need be counted.
+    """
+    return int(min(most, max(least, silent / 4)))
+
+
 def decide(attempt: int, max_attempts: int, retry_after: float | None) -> RetryDecision | None:
     """Return when to try again after `attempt` failures, not before `retry_after` seconds; None when that was the last."""
     if attempt >= max_attempts:

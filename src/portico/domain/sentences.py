@@ -57,6 +57,10 @@ POOLS: Mapping[str, tuple[str, str]] = {
     "pool.off": (N_("%(pool)s makes no desktops by itself."), N_("Set both limits of the pool above zero.")),
     "pool.no_center": (N_("%(pool)s has no center to make desktops in."), N_("Choose a center in the pool's form.")),
     "pool.no_image": (N_("%(pool)s has no image to make desktops from."), N_("Choose an image in the pool's form.")),
+    "pool.image_deleted": (
+        N_("%(pool)s makes desktops from %(image)s, an image that was deleted in the cloud."),
+        N_("Choose another image in the pool's form."),
+    ),
     "pool.no_network": (
         N_("%(pool)s has no network, and neither has its center."),
         N_("Choose a network in the pool's form, or a default one in the center's."),
@@ -93,6 +97,14 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
     "desktop.deleted": (N_("The desktop was deleted."), N_("Open another one from the portal.")),
     "desktop.deleted_outside": (
         N_("The desktop was deleted in the cloud, not by Portico."),
+        N_("Open another one from the portal."),
+    ),
+    "desktop.rebuilt_outside": (
+        N_("The desktop was made anew in the cloud, not by Portico."),
+        N_("What was open on it is gone. Open it again from the portal."),
+    ),
+    "desktop.vanished": (
+        N_("The desktop is not found in its cloud any more."),
         N_("Open another one from the portal."),
     ),
     "desktop.deleting": (N_("The desktop is being deleted."), N_("Open another one from the portal.")),
@@ -142,6 +154,18 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
     "machine.duplicate": (
         N_("The machine %(machine)s is a second one for the same desktop."),
         N_("Look at it, then delete it in the list of leaks."),
+    ),
+    "leak.loose": (
+        N_("The %(kind)s %(name)s carries our tag, and hangs on nothing that a desktop needs."),
+        N_("Delete it in the list of leaks, or keep it there if you use it."),
+    ),
+    "leak.elsewhere": (
+        N_("The %(kind)s %(name)s carries our tag, and hangs on the machine %(machine)s, which is not ours."),
+        N_("Keep it if that is meant; deleting it takes it from that machine."),
+    ),
+    "leaks.open": (
+        N_("%(center)s holds things that no desktop needs (%(count)s)."),
+        N_("Look at each in the list of leaks: delete it, adopt it, or keep it."),
     ),
     "machine.returned": (
         N_("The machine %(machine)s is back after it counted as deleted."),

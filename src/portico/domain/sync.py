@@ -55,6 +55,13 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A desktop whose machine was made anew, outside of Portico, under the same id: who was on it is not any more."""
+
+    desktop_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Adopt:
     """The machine of a desktop whose create call was never answered, or not yet."""
 
@@ -101,7 +108,7 @@ class Remove:
     external_id: str
 
 
-Action = Insert | Update | Adopt | MarkGone | Retry | Fail | Quarantine | Remove
+Action = Insert | Update | Rebuilt | Adopt | MarkGone | Retry | Fail | Quarantine | Remove
 
 
 def compare(
@@ -147,8 +154,10 @@ def _meet(desktop: Desktop, seen: Seen, ours: bool, now: datetime) -> list[Actio
     actions: list[Action] = []
     if desktop.stage in (Stage.INTENT, Stage.CREATING):
         actions.append(Adopt(desktop.id, seen))
-    elif changes := _changes(desktop, seen):
-        actions.append(Update(desktop.id, changes))
+    elif changed := changes(desktop, seen):
+        actions.append(Update(desktop.id, changed))
+        if desktop.image_id and "image_id" in changed and desktop.stage not in IN_FLIGHT:
+            actions.append(Rebuilt(desktop.id))
     failure = _failure(desktop, seen, now)
     return [*actions, Fail(desktop.id, failure)] if failure else actions
 
@@ -197,7 +206,7 @@ def _failure(desktop: Desktop, seen: Seen | None, now: datetime) -> Reason | Non
     return Reason("build.deadline") if unfinished else None
 
 
-def _changes(desktop: Desktop, seen: Seen) -> dict[str, object]:
+def changes(desktop: Desktop, seen: Seen) -> dict[str, object]:
     """Return the fields that differ. What only the agent knows (system, protocols) is not wiped by a cloud that does not."""
     now_is: dict[str, object] = {
         "name": seen.name or desktop.name,
@@ -219,7 +228,7 @@ def _is_finished(desktop: Desktop, seen: Seen) -> bool:
 
 
 def _end(desktop: Desktop) -> Reason:
-    expected = desktop.stage in (Stage.DELETING, Stage.FAILED)
+    expected = desktop.stage in (Stage.DELETING, Stage.FAILED) or desktop.status is Status.DUPLICATE
     return Reason("desktop.deleted" if expected else "desktop.deleted_outside")
 
 

@@ -1,6 +1,6 @@
 """What runs again and again: for each center, pool and the deployment itself, one job of each periodic kind is queued."""
 
-from portico.domain.jobs import KINDS, CenterScan, Nothing, OfPool, Payload, waiting_key
+from portico.domain.jobs import KINDS, CenterScan, Nothing, OfCenter, OfPool, Payload, waiting_key
 from portico.services.broker import Broker
 from portico.services.queueing import enqueue
 from portico.store import centers, jobs, pools
@@ -33,6 +33,8 @@ def _wanted(
             continue
         if kind.payload is CenterScan:
             found += [(kind.name, CenterScan(center_id), tenant) for center_id, tenant in of_centers]
+        elif kind.payload is OfCenter:
+            found += [(kind.name, OfCenter(center_id), tenant) for center_id, tenant in of_centers]
         elif kind.payload is OfPool:
             found += [(kind.name, OfPool(pool_id), tenant) for pool_id, tenant in of_pools]
         else:

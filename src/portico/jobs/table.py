@@ -1,11 +1,12 @@
 """Binds each kind of domain.jobs to its function. A function returns None when done, or seconds after which to run again."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from portico.domain.jobs import KINDS
-from portico.errors import PorticoError
-from portico.services import agents, deletion, housekeeping, inventory, membership, power, provision, release
+from portico.errors import CloudError, PorticoError
+from portico.services import agents, deletion, housekeeping, inventory, leaks, membership, power, provision, release
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 
@@ -17,8 +18,16 @@ def _scan(broker: Broker, payload: Any, claim: Claim) -> float | None:
     try:
         passed = inventory.scan(broker, payload.center_id, full=payload.full)
     except PorticoError as problem:
-        return getattr(problem, "retry_after", 30.0) + 25.0
+        return max(getattr(problem, "retry_after", 0.0), inventory.next_try(broker, payload.center_id))
     return float(passed.next_seconds) if passed else None
+
+
+def _leaks(broker: Broker, payload: Any, claim: Claim) -> float | None:
+    """Look for what was left over in a center; one that is away is asked again at the next turn."""
+    with suppress(CloudError):
+        if leaks.look(broker, payload.center_id) is None:
+            return None
+    return float(KINDS["center_leaks"].every_seconds or 0)
 
 
 def _nothing_more(function: Callable[..., Any]) -> Handler:
@@ -41,6 +50,8 @@ def _with_claim(function: Callable[[Broker, str, Claim], float | None]) -> Handl
 
 HANDLERS: Mapping[str, Handler] = {
     "center_scan": _scan,
+    "center_leaks": _leaks,
+    "leak_remove": _with_claim(leaks.carry_out),
     "pool_stats": _nothing_more(housekeeping.pool_stats),
     "pool_history_stats": _nothing_more(housekeeping.pool_history),
     "pool_refill": _nothing_more(provision.refill),

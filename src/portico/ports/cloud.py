@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from portico.domain.leaks import Belonging as Belonging
 from portico.domain.model import Placement, PowerAction
 from portico.domain.sync import Seen
 
@@ -137,18 +138,6 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Belonging:
-    """A thing in the cloud that carries our deployment's tag: a machine, or what was made along with one."""
-
-    kind: str  # "machine" | "volume" | "port" | "floating ip"
-    external_id: str
-    name: str
-    desktop_id: str | None
-    created_at: datetime | None = None
-    machine_id: str | None = None  # the external id of the machine that it hangs on now
-
-
-@dataclass(frozen=True, slots=True)
 class Console:
     """A machine's console: the end of what it has printed, and where its screen can be watched ("" where it has none)."""
 
@@ -172,6 +161,10 @@ class Cloud(Protocol):
 
     def scan(self, since: datetime | None = None) -> Scan:
         """List machines and images. With `since`, a driver may list only what changed after it (then `complete` is False)."""
+        ...
+
+    def look(self, external_id: str) -> Machine | None:
+        """Look at one machine, between two passes; None when there is no such machine (any more). Raises CloudError."""
         ...
 
     def choices(self) -> Choices:

@@ -8,12 +8,10 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection, select
 
-from portico.domain.jobs import CenterScan
 from portico.errors import Invalid
 from portico.ports.cloud import Meta
 from portico.services import endings
 from portico.services.nouns import Noun
-from portico.services.queueing import enqueue
 from portico.services.shapes import path_of, sentence_of
 from portico.services.writing import Write, Writer, unique
 from portico.store import tables as t
@@ -57,14 +55,6 @@ class Centers(Writer):
     def first(self, write: Write) -> dict[str, Any]:
         """Begin unseen."""
         return {"status": "new", "status_reason": "", "pass_number": 0}
-
-    def after(self, write: Write) -> dict[str, Any]:
-        """Look at the center at once, in full."""
-        if write.values.get("active", True):
-            enqueue(
-                write.broker, write.conn, "center_scan", CenterScan(write.id, full=True), tenant_id=write.actor.tenant_id
-            )  # fmt: skip
-        return super().after(write)
 
     def users(self, write: Write) -> list[str]:
         """Name the pools that build in the center."""

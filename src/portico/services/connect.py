@@ -22,7 +22,7 @@ from portico.domain.readiness import wake_action
 from portico.domain.states import USABLE
 from portico.errors import Conflict, NotFound, Unavailable
 from portico.ports.display import LaunchContext, Target
-from portico.services import endings, evidence
+from portico.services import addresses, endings, evidence
 from portico.services.broker import Broker
 from portico.services.explaining import sentence
 from portico.services.portal import offers
@@ -271,6 +271,7 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
         raise Conflict(sentence(seen.progress.reason or Reason("desktop.preparing")))
     if row.state == "closed" and row.close_reason in ("closed.elsewhere", "closed.by_administrator", "session.ended"):
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
+    desktop = addresses.fresh(broker, desktop)
     now, connection_protocol = broker.now(), seen.protocol
     if connection_protocol not in DOORS:
         raise Conflict("Our gateways cannot carry this protocol. Choose another way to open the desktop.")

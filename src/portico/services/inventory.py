@@ -5,14 +5,13 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from portico.domain import sync
-from portico.domain.explain import as_json
+from portico.domain import retry, sync
 from portico.domain.jobs import OfDesktop
 from portico.domain.model import Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import CloudNotFound, PorticoError
 from portico.ports.cloud import Scan
-from portico.services import endings, membership, provision
+from portico.services import endings, leaks, membership, outside, provision, twins
 from portico.services.broker import Broker
 from portico.services.clouds import open_cloud
 from portico.services.queueing import When, enqueue
@@ -48,19 +47,29 @@ def scan(broker: Broker, center_id: str, *, full: bool = False) -> Passed | None
         _note_status(broker, center, "offline", problem.sentence)
         raise
     with broker.db.read() as conn:
-        # A machine may outlive its row for a moment, or come back after it counted as gone: then it is no stranger.
-        rows += desktops.list_ended(conn, center_id, *_names(rows, found))
+        # A machine may be made during the pass, outlive its row for a moment, or come back: then it is no stranger.
+        rows += desktops.list_of_machines(conn, center_id, *_names(rows, found))
+    machines, elsewhere = twins.without_tags(broker, center, found.machines, {row.external_id for row in rows})
     known = [record(row) for row in rows]
     missing = {row.id: _missing(row, found, begun) for row in rows}
-    actions = sync.compare(known, found.machines, found.complete, broker.deployment_id, begun, missing)
+    actions = sync.compare(known, machines, found.complete, broker.deployment_id, begun, missing)
     _keep_missing(broker, rows, missing)
-    _insert(broker, center, [action for action in actions if isinstance(action, sync.Insert)])
+    _insert(broker, center, [action for action in actions if isinstance(action, sync.Insert)], elsewhere)
     for action in actions:
         _act(broker, center, action)
     without_agent = not cloud.capabilities().user_data
     _admit(broker, center, without_agent)
+    twins.settle(broker, center)
     _finish(broker, center, found, begun)
     return Passed(len(found.machines), len(actions), _next(broker, center))
+
+
+def next_try(broker: Broker, center_id: str) -> float:
+    """Return the seconds to leave a center alone that did not answer."""
+    with broker.db.read() as conn:
+        center = centers.get(conn, _SCOPE, center_id)
+    last = center.scanned_at if center else None
+    return float(retry.silence_seconds((broker.now() - last).total_seconds() if last else 0.0))
 
 
 def _since(center: Center, rows: list[Any], now: Any, full: bool) -> Any:
@@ -99,6 +108,8 @@ def _act(broker: Broker, center: Center, action: sync.Action) -> None:
     match action:
         case sync.Update():
             _update(broker, center, action)
+        case sync.Rebuilt():
+            outside.rebuilt(broker, action.desktop_id)
         case sync.Adopt():
             _adopt(broker, center, action)
         case sync.MarkGone():
@@ -108,16 +119,19 @@ def _act(broker: Broker, center: Center, action: sync.Action) -> None:
         case sync.Fail():
             provision.fail(broker, action.desktop_id, action.reason)
         case sync.Quarantine():
-            _quarantine(broker, center, action)
+            leaks.note_machine(broker, center, action.seen, action.reason)
         case sync.Remove():
             _remove(broker, center, action)
 
 
-def _insert(broker: Broker, center: Center, actions: list[sync.Insert]) -> None:
-    """Record machines that nobody knew, all in one transaction."""
+def _insert(broker: Broker, center: Center, actions: list[sync.Insert], elsewhere: set[str]) -> None:
+    """Record machines that nobody knew, all in one transaction; those that live in another center as duplicates."""
     if not actions:
         return
     rows = [_found(broker, center, action.seen) for action in actions]
+    for row in rows:
+        if row["external_id"] in elsewhere:
+            row |= {"status": str(Status.DUPLICATE), "start_unavailable": row["status"] != Status.AVAILABLE}
     now = broker.now()
     with broker.db.write() as conn:
         for action in actions:
@@ -189,18 +203,6 @@ def _retry(broker: Broker, center: Center, desktop_id: str) -> None:
         enqueue(broker, conn, "desktop_build", job, tenant_id=center.tenant_id, when=When(why=reason))
 
 
-def _quarantine(broker: Broker, center: Center, action: sync.Quarantine) -> None:
-    with broker.db.write() as conn:
-        code = "machine.unknown"
-        if events.happened(conn, center.id, code, action.seen.external_id):
-            return
-        entry = events.Entry(
-            broker.now(), code, center.tenant_id, level="warning", reason=as_json(action.reason), center_id=center.id,
-            params={"machine": action.seen.name, "center": center.name}, correlation=action.seen.external_id[:40],
-        )  # fmt: skip
-        events.add(conn, entry)
-
-
 def _admit(broker: Broker, center: Center, without_agent: bool) -> None:
     """Move built desktops on: ready when their agent reports, or at once where the cloud cannot hand over its token."""
     with broker.db.read() as conn:
@@ -227,7 +229,8 @@ def _finish(broker: Broker, center: Center, found: Scan, begun: Any) -> None:
     with broker.db.write() as conn:
         images = [asdict(image) for image in found.images]
         if found.images or found.complete:
-            centers.write_images(conn, center, images, begun, broker.new_id, complete=found.complete)
+            vanished = centers.write_images(conn, center, images, begun, broker.new_id, complete=found.complete)
+            outside.images_deleted(broker, conn, center, vanished)
         values: dict[str, Any] = {"scanned_at": begun}
         if found.complete:
             values |= {"full_pass_at": begun, "pass_number": center.pass_number + 1}

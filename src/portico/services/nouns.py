@@ -280,6 +280,17 @@ _ALL = (
         reach="tenant+deployment",
     ),
     Noun(
+        "leaks", "Leaks", "centers", t.leaks,
+        ("id", "kind", "name", "external_id", "center_id", "desktop_id", "machine_id", "reason", "state", "made_at",
+         "created_at", "seen_at", "decided_by"),
+        search=("name", "external_id", "kind"), sorts=("created_at", "name", "kind"),
+        filters={
+            "center": _named(t.leaks.c.center_id, t.centers), "kind": _any_of(t.leaks.c.kind), "state": _equals(t.leaks.c.state),
+            "desktop": _equals(t.leaks.c.desktop_id),
+        },
+        actions=("remove", "keep", "adopt"),
+    ),
+    Noun(
         "settings", "Settings", "settings", t.settings, ("updated_at",), None, _form("SettingForm", SettingForm, "settings"),
         sorts=("name",),
     ),

@@ -10,7 +10,7 @@ from portico.domain.model import Pool, PoolCounts, Reason
 from portico.errors import NotFound
 from portico.services.broker import Broker
 from portico.services.guards import require
-from portico.store import jobs, pools, summaries
+from portico.store import centers, jobs, leaks, pools, summaries
 from portico.store.scope import Tenant
 
 ALIVE_SECONDS = 30
@@ -67,7 +67,7 @@ def overview(broker: Broker, actor: Actor) -> Overview:
         counts = pools.get_counts(conn, [pool.id for pool in mine])
         brokers = tuple(_node(row, row.hostname, now) for row in summaries.list_brokers(conn))
         gateways = tuple(_node(row, row.name, now) for row in summaries.list_gateways(conn))
-        attention = tuple(_attention(conn, scope, gateways))
+        attention = (*_attention(conn, scope, gateways), *_without_image(mine, centers.deleted_images(conn, scope)))
         states = jobs.count_by_state(conn, scope)
         carried = summaries.open_connections(conn, scope)
     return Overview(
@@ -110,10 +110,24 @@ def _attention(conn: Any, scope: Tenant, gateways: tuple[Node, ...]) -> list[Att
                 "warning", Reason("desktop.quarantined_named", {"desktop": row.name}), f"/admin/desktops/{row.id}"
             )
         )
+    for row in leaks.count_open(conn, scope):
+        reason = Reason("leaks.open", {"center": row.name, "count": row.number})
+        found.append(Attention("warning", reason, f"/admin/leaks?q=center:{row.id}"))
     if gateways and not any(node.alive for node in gateways):
         found.append(Attention("error", Reason("gateway.none_alive"), "/admin/gateways"))
     if not gateways:
         found.append(Attention("warning", Reason("gateway.none"), "/admin/gateways"))
+    return found
+
+
+def _without_image(mine: list[Pool], deleted: Mapping[tuple[str, str], str]) -> list[Attention]:
+    """Name the pools whose image was deleted in their cloud."""
+    found = []
+    for pool in mine:
+        image = deleted.get((pool.provisioning.center_id or "", pool.provisioning.image or ""))
+        if image is not None and pool.provisioning.limits.enabled:
+            reason = Reason("pool.image_deleted", {"pool": pool.name, "image": image})
+            found.append(Attention("warning", reason, f"/admin/pools/{pool.id}"))
     return found
 
 

@@ -151,6 +151,8 @@ def set_status(broker: Broker, actor: Actor, desktop_id: str, available: bool) -
     """Make a desktop available for offers, or not."""
     require(actor, "desktops", Level.EDIT)
     desktop = _desktop(broker, actor.tenant_id, desktop_id)
+    if desktop.status is Status.DUPLICATE:
+        raise Conflict("Another center has this machine as well, and it is offered there. Change it there.")
     status = Status.AVAILABLE if available else Status.UNAVAILABLE
     with broker.db.write() as conn:
         desktops.change(conn, desktop.id, broker.now(), status=str(status))

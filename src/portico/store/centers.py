@@ -82,8 +82,8 @@ def change(conn: Connection, center_id: str, **values: Any) -> None:
 
 def write_images(
     conn: Connection, center: Center, found: Sequence[Mapping[str, Any]], now: datetime, new_id: Any, *, complete: bool
-) -> None:
-    """Keep the images of a scan; those missing from a complete one are marked deleted."""
+) -> dict[str, str]:
+    """Keep the images of a scan; those missing from a complete one are marked deleted and returned, id → name."""
     known = {row.external_id: row for row in conn.execute(select(images).where(images.c.center_id == center.id))}
     for image in found:
         row = known.pop(image["external_id"], None)
@@ -92,6 +92,13 @@ def write_images(
             conn.execute(insert(images).values(id=new_id(), tenant_id=center.tenant_id, center_id=center.id, **values))
         elif any(row._mapping[key] != value for key, value in values.items() if key != "seen_at"):
             conn.execute(update(images).where(images.c.id == row.id).values(values))
-    vanished = [row.id for row in known.values() if row.deleted_at is None]
-    if complete and vanished:
-        conn.execute(update(images).where(images.c.id.in_(vanished)).values(deleted_at=now))
+    vanished = [row for row in known.values() if row.deleted_at is None] if complete else []
+    if vanished:
+        conn.execute(update(images).where(images.c.id.in_([row.id for row in vanished])).values(deleted_at=now))
+    return {row.external_id: row.name for row in vanished}
+
+
+def deleted_images(conn: Connection, scope: Scope) -> dict[tuple[str, str], str]:
+    """Return the images that were deleted in their cloud: (center, the center's own id) → name."""
+    rows = conn.execute(select(images).where(within(scope, images), images.c.deleted_at.is_not(None)))
+    return {(row.center_id, row.external_id): row.name for row in rows}

@@ -60,17 +60,33 @@ def list_preparing(conn: Connection, center_id: str) -> list[Row[Any]]:
     return list(conn.execute(select(desktops, agents.c.enrolled_at).select_from(joined).where(here)))
 
 
-def list_ended(
+def list_of_machines(
     conn: Connection, center_id: str, external_ids: Sequence[str], desktop_ids: Sequence[str]
 ) -> list[Row[Any]]:
-    """Return the rows of a center's deleted desktops that machines with these ids, or with these tags, belonged to."""
+    """Return the rows of a center that machines belong to of which no living row was known a moment ago.
+
+    Those are rows that have ended, by the machine's id or by its tag, and, by its tag, rows that came into being meanwhile.
+    """
     found: dict[str, Row[Any]] = {}
-    for column, wanted in ((desktops.c.external_id, external_ids), (desktops.c.id, desktop_ids)):
+    here = desktops.c.center_id == center_id
+    ended = here & desktops.c.deleted_at.is_not(None)
+    for column, condition, wanted in (
+        (desktops.c.external_id, ended, external_ids),
+        (desktops.c.id, here, desktop_ids),
+    ):
         for start in range(0, len(wanted), 500):
-            ended = (desktops.c.center_id == center_id) & desktops.c.deleted_at.is_not(None)
-            query = select(desktops).where(ended, column.in_(wanted[start : start + 500]))
+            query = select(desktops).where(condition, column.in_(wanted[start : start + 500]))
             found |= {row.id: row for row in conn.execute(query)}
     return list(found.values())
+
+
+def list_of_tags(conn: Connection, center_id: str, desktop_ids: Sequence[str]) -> tuple[list[Row[Any]], set[str]]:
+    """Return the rows of these desktops wherever they are, ended ones included, and the machines of a center's living ones."""
+    rows: list[Row[Any]] = []
+    for start in range(0, len(desktop_ids), 500):
+        rows += conn.execute(select(desktops).where(desktops.c.id.in_(desktop_ids[start : start + 500])))
+    here = (desktops.c.center_id == center_id) & desktops.c.deleted_at.is_(None) & desktops.c.external_id.is_not(None)
+    return rows, set(conn.scalars(select(desktops.c.external_id).where(here)))
 
 
 def list_by_ids(conn: Connection, scope: Scope, desktop_ids: Sequence[str]) -> list[Desktop]:

@@ -18,6 +18,7 @@ from portico.store.tables_work import gateways as gateways
 from portico.store.tables_work import idempotency as idempotency
 from portico.store.tables_work import jobs as jobs
 from portico.store.tables_work import keys as keys
+from portico.store.tables_work import leaks as leaks
 from portico.store.tables_work import outbox as outbox
 from portico.store.tables_work import settings as settings
 from portico.store.tables_work import versions as versions

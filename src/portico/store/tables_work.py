@@ -1,8 +1,8 @@
-"""The tables of the deployment's own work: settings, keys, the work queue, the audit trail, brokers and gateways."""
+"""The tables of the deployment's own work: settings, keys, the work queue, the audit trail, brokers, gateways, leaks."""
 
-from sqlalchemy import Boolean, Column, Index, Integer, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
 
-from portico.store.schema import RowNumber, metadata, unique_where
+from portico.store.schema import RowNumber, metadata, tenant, unique_where
 from portico.store.types import Hash, Id, Json, Name, Prose, UTCDateTime, Word
 
 settings = Table(
@@ -143,3 +143,27 @@ idempotency = Table(
     Column("answer", Json),
     Column("created_at", UTCDateTime, nullable=False),
 )
+
+leaks = Table(  # what a cloud holds for us and no desktop needs
+    "leaks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    tenant(),
+    Column("center_id", Id, ForeignKey("centers.id"), nullable=False),
+    Column("kind", Word, nullable=False),  # machine | volume | port | floating ip
+    Column("external_id", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    Column("desktop_id", Name),  # the tag on it, which may be of no desktop that we know
+    Column("machine_id", Name),  # the machine that it hangs on
+    Column("reason", Json, nullable=False),
+    Column("state", Word, nullable=False),  # open | kept | removing
+    Column("made_at", UTCDateTime),  # in the cloud, where it tells
+    Column("created_at", UTCDateTime, nullable=False),  # found
+    Column("seen_at", UTCDateTime, nullable=False),
+    Column("decided_by", Name, nullable=False),
+    Column("deleted_at", UTCDateTime),  # it is no leak any more: gone, adopted, or needed after all
+)
+unique_where(
+    "uq_leaks_external", leaks.c.center_id, leaks.c.kind, leaks.c.external_id, where=leaks.c.deleted_at.is_(None)
+)
+Index("ix_leaks_tenant", leaks.c.tenant_id, leaks.c.state)

@@ -89,6 +89,11 @@ CENTER = {
     "online": Word(N_("Online"), READY, "circle-check"),
     "offline": Word(N_("Offline"), TROUBLE, "unplug"),
 }
+LEAK = {
+    "open": Word(N_("Left over"), TROUBLE, "triangle-alert"),
+    "kept": Word(N_("Kept"), OFF, "circle-check"),
+    "removing": Word(N_("Being deleted"), WORKING, "trash-2"),
+}
 ASSIGNMENT = {
     "assigned": Word(N_("Assigned"), USE, "circle-user"),
     "connected": Word(N_("At work"), USE, "circle-dot"),
@@ -104,6 +109,8 @@ LEVEL = {
 }
 JOB_KINDS = {
     "center_scan": N_("Look for changes in a center"),
+    "center_leaks": N_("Look for what was left over in a center"),
+    "leak_remove": N_("Delete what was left over in a center"),
     "pool_stats": N_("Count the desktops of a pool"),
     "pool_history_stats": N_("Note the counts of a pool"),
     "pool_refill": N_("Build what a pool lacks"),
@@ -149,7 +156,7 @@ DRAINING = Word(N_("Draining"), WORKING, "hourglass")
 
 AXES: Mapping[str, Mapping[str, Word]] = {
     "offer": OFFER, "stage": STAGE, "power": POWER, "agent": AGENT, "session": SESSION, "status": STATUS, "job": JOB,
-    "center": CENTER, "level": LEVEL, "assignment": ASSIGNMENT,
+    "center": CENTER, "level": LEVEL, "assignment": ASSIGNMENT, "leak": LEAK,
 }  # fmt: skip
 
 

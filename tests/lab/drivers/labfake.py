@@ -9,9 +9,10 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
-from nova.cmd import compute  # First: it sets up threading.
 from nova import exception
+from nova.cmd import compute  # First: it sets up threading.
 from nova.image import glance
 from nova.virt import fake
 from nova.volume import cinder
@@ -20,8 +21,7 @@ from nova.volume import cinder
 def faults(name):
     """What is to happen to the build of this server."""
     try:
-        with open(os.environ["LAB_FAULTS"], encoding="utf-8") as file:
-            wanted = json.load(file)
+        wanted = json.loads(Path(os.environ["LAB_FAULTS"]).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return next((what for start, what in wanted.items() if name.startswith(start)), {})

@@ -1,6 +1,6 @@
 """Cinder's NFS driver on a plain directory: real files and real qemu-img, without NFS, device mapper or a SCSI target."""
 
-import os
+from pathlib import Path
 
 from cinder import interface
 from cinder.volume.drivers import nfs
@@ -11,4 +11,4 @@ class LabNfs(nfs.NfsDriver):
     """The share is a directory that needs no mounting."""
 
     def _ensure_share_mounted(self, nfs_share):
-        os.makedirs(self._get_mount_point_for_share(nfs_share), exist_ok=True)
+        Path(self._get_mount_point_for_share(nfs_share)).mkdir(parents=True, exist_ok=True)

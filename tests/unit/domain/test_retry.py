@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.domain.retry import RetryDecision, backoff_seconds, decide
+from portico.domain.retry import RetryDecision, backoff_seconds, decide, silence_seconds
 
 pytestmark = pytest.mark.capability("S116")
 
@@ -33,3 +33,11 @@ def test_a_job_is_tried_again_until_its_last_attempt(
     attempt: int, most: int, after: float | None, found: RetryDecision | None
 ) -> None:
     assert decide(attempt, most, after) == found
+
+
+def test_a_silence_is_waited_out_in_growing_steps() -> None:
+    """At first every half minute, after an hour every ten: a center that is back is found soon, one that is away costs little."""
+    waits = [silence_seconds(minutes * 60) for minutes in range(120)]
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (30, 600)
+    assert all(wait <= max(30, minutes * 60 / 4) for minutes, wait in enumerate(waits))

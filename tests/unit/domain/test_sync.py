@@ -14,6 +14,7 @@ from portico.domain.sync import (
     Insert,
     MarkGone,
     Quarantine,
+    Rebuilt,
     Remove,
     Retry,
     Seen,
@@ -50,6 +51,23 @@ def test_a_machine_that_nobody_knew_is_inserted() -> None:
 def test_a_machine_of_another_deployment_is_an_ordinary_one() -> None:
     theirs = seen("x9", desktop_id="d1", deployment_id="them")
     assert look([desktop()], [seen(), theirs]) == [Insert(theirs)]
+
+
+@pytest.mark.capability("S090")
+def test_a_machine_with_another_image_was_made_anew() -> None:
+    """Only a desktop that was in use can have been rebuilt; the first image of a build is no rebuild."""
+    other = seen(image_id="new")
+    assert look([desktop(image_id="old")], [other]) == [Update("d1", {"image_id": "new"}), Rebuilt("d1")]
+    assert look([desktop(image_id=None)], [other]) == [Update("d1", {"image_id": "new"})]
+    building = desktop(image_id="old", stage=Stage.BUILDING)
+    assert Rebuilt("d1") not in look([building], [other])
+
+
+@pytest.mark.capability("S090")
+def test_a_duplicate_that_is_gone_was_nobodys() -> None:
+    (gone,) = look([desktop(status=Status.DUPLICATE)], [])
+    assert isinstance(gone, MarkGone)
+    assert gone.reason.code == "desktop.deleted"
 
 
 @pytest.mark.capability("S090")

@@ -13,7 +13,7 @@ from portico.domain import access
 from portico.domain.access import Actor
 from portico.domain.model import PowerAction
 from portico.errors import Invalid
-from portico.services import centers, configure, gateways, operate, power, queue, release
+from portico.services import centers, configure, gateways, leaks, operate, power, queue, release
 from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.web.admin.frame import area_of, console
@@ -23,6 +23,7 @@ from portico.web.rendering import N_, broker_of
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
 PASSWORD_BYTES = 12
+GOING = ("sessions", "leaks")  # what an action may take away: the list is where one goes on
 Action = Callable[[Broker, Actor, str], object]
 
 
@@ -45,6 +46,9 @@ ACTIONS: Mapping[tuple[str, str], tuple[Action, str]] = {
     ("desktops", "available"): (lambda broker, actor, id: power.set_status(broker, actor, id, True), "saved"),
     ("desktops", "unavailable"): (lambda broker, actor, id: power.set_status(broker, actor, id, False), "saved"),
     ("centers", "scan"): (lambda broker, actor, id: centers.scan_now(broker, actor, id), "scanning"),
+    ("leaks", "remove"): (lambda broker, actor, id: leaks.remove(broker, actor, id), "queued"),
+    ("leaks", "keep"): (lambda broker, actor, id: leaks.keep(broker, actor, id), "kept"),
+    ("leaks", "adopt"): (lambda broker, actor, id: leaks.adopt(broker, actor, id), "adopted"),
     ("pools", "refill"): (lambda broker, actor, id: operate.refill(broker, actor, id), "queued"),
     ("jobs", "cancel"): (lambda broker, actor, id: queue.cancel(broker, actor, id), "cancelled"),
     ("jobs", "retry"): (lambda broker, actor, id: queue.retry(broker, actor, id), "retried"),
@@ -92,5 +96,5 @@ def act(request: Request, form: Annotated[FormData, Depends(posted)], noun: str,
         raise Invalid(N_("There is no such action."))
     do, note = ACTIONS[noun, action]
     do(broker_of(request), me.actor, item_id)
-    back = f"/admin/{noun}" if noun == "sessions" or form.get("back") == "list" else f"/admin/{noun}/{item_id}"
+    back = f"/admin/{noun}" if noun in GOING or form.get("back") == "list" else f"/admin/{noun}/{item_id}"
     return see(request, f"{back}?done={note}")

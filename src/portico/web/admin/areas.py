@@ -55,6 +55,7 @@ def _name(label: str = N_("Name"), name: str = "name") -> Column:
     return Column(name, label, "name")
 
 
+CENTERS = ("centers", "leaks")
 SESSIONS = ("desktop-sessions", "sessions")
 PLANS = ("protocol-plans", "power-plans", "release-plans")
 
@@ -139,6 +140,18 @@ _AREAS = (
         ),
         (Section(N_("Center"), ("name",)), Section(N_("How to reach it"), ("settings",))),
         create=N_("Connect a center"), deletes=True, history="center", facts=("kind", "scanned_at"), topics="centers images",
+        group=CENTERS, family=N_("Centers"),
+    ),
+    Area(
+        "leaks", N_("Leaks"), N_("leak"), "triangle-alert", "centers",
+        N_("Things in your clouds that carry our tag and that no desktop needs. Nothing here is deleted by itself."),
+        (
+            _name(), Column("kind", N_("Kind")), Column("state", N_("State"), "state", "leak", sorts=False),
+            Column("center", N_("Center"), sorts=False), Column("why", N_("Why"), "reason", sorts=False),
+            Column("created_at", N_("Found"), "time"),
+        ),
+        filters=(("state:open", N_("Left over")), ("state:kept", N_("Kept")), ("kind:machine", N_("Machines"))),
+        sort="-created_at", group=CENTERS, family=N_("Centers"), facts=("kind", "created_at"), topics="centers",
     ),
     Area(
         "policies", N_("Policies"), N_("policy"), "shield", "policies",

@@ -23,6 +23,7 @@ ALL = 500
 REFERENCES = {
     "users": {"role": ("role_id", "roles"), "policy": ("policy_id", "policies")},
     "images": {"center": ("center_id", "centers")},
+    "leaks": {"center": ("center_id", "centers")},
     "sessions": {"user": ("user_id", "users")},
     "policies": {"pool_names": ("assignments", "pools")},
 }

@@ -27,6 +27,8 @@ NOTES = {
     "disconnected": N_("The connection was closed."),
     "logged-out": N_("The person is being logged out."),
     "unlocked": N_("The user can log in again."),
+    "kept": N_("It stays where it is."),
+    "adopted": N_("It is a desktop again. Set it available when it may be offered."),
     "mended": N_("Done. This is what is found now."),
     "scanning": N_("The center is being scanned. New machines and images show here in a moment."),
 }

@@ -26,6 +26,11 @@ LINES = ("assignments", "rule.rules")
 ORDERS = {"protocols": ("vnc", "ssh", "rdp")}
 PROSE = ("notes", "provisioning.user_data")
 HIDDEN_IN_LINES = ("id",)
+# What provisioning does not act on yet is not asked for.
+NOT_ASKED = tuple(
+    f"provisioning.{name}"
+    for name in ("display_name_template", "enforce", "count_only_available", "time_limits", "actions", "placement")
+)
 WORDS = {
     "none": N_("Nothing"), "shutdown": N_("Shut down"), "stop": N_("Cut the power"), "suspend": N_("Suspend"), "reboot": N_("Reboot"),
     "and": N_("All conditions"), "or": N_("Any condition"), "available": N_("Available"), "unavailable": N_("Unavailable"),
@@ -56,8 +61,10 @@ class Layout:
 
 def layout(broker: Broker, actor: Actor, area: Area, item: Mapping[str, Any]) -> Layout:
     """Return the empty form of an area; `item` tells which center's menus and which kind's settings to read."""
-    infos = [info for info in configure.describe(area.noun).fields if not _in_line(info.name)]
-    widgets = {info.name: _widget(broker, actor, info) for info in infos if info.name not in ("kind",)}
+    infos = [info for info in configure.describe(area.noun).fields if not _below(info.name, (*LINES, *NOT_ASKED))]
+    widgets = {
+        info.name: _widget(broker, actor, info) for info in infos if info.name != "kind" and info.name not in NOT_ASKED
+    }
     problem, read = "", False
     advanced: frozenset[str] = frozenset()
     if area.noun == "pools":
@@ -179,8 +186,8 @@ def _sections(
     return tuple((section, fields) for section, fields in laid if fields)
 
 
-def _in_line(name: str) -> bool:
-    return any(name.startswith(f"{prefix}.") for prefix in LINES)
+def _below(name: str, parents: tuple[str, ...]) -> bool:
+    return any(name.startswith(f"{parent}.") for parent in parents)
 
 
 def title(noun: str) -> str:

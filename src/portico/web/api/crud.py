@@ -93,8 +93,9 @@ def _read(noun: Noun) -> Callable[..., Response]:
     def read(request: Request, id: str, me: Me) -> Response:
         item = configure.get_item(broker_of(request), me.actor, noun.name, id)
         answer = item_response(item)
-        if request.headers.get("if-none-match") in (answer.headers.get("etag"), f"W/{answer.headers.get('etag')}"):
-            return Response(status_code=304, headers={"ETag": answer.headers["etag"]})
+        tag = answer.headers.get("etag")
+        if tag is not None and request.headers.get("if-none-match") in (tag, f"W/{tag}"):
+            return Response(status_code=304, headers={"ETag": tag})
         return answer
 
     return read

@@ -1,4 +1,4 @@
-"""Actions on centers and jobs: scan, check, read the menus, cancel, retry."""
+"""Actions on centers, leaks and jobs: scan, check, read the menus, remove, keep, adopt, cancel, retry."""
 
 from dataclasses import asdict
 
@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.errors import Invalid
-from portico.services import centers, queue
+from portico.services import centers, leaks, queue
 from portico.services.guards import require
 from portico.web.api.actions import FAILURES, JOB, queued
 from portico.web.api.described import answers, record, takes
@@ -56,6 +56,30 @@ def mend(request: Request, id: str, me: Me, body: Body) -> Response:
 def choices(request: Request, id: str, me: Me) -> Response:
     """Answer the menus of the provisioning form."""
     return JSONResponse(asdict(centers.choices(broker_of(request), me.actor, id)))
+
+
+@router.post("/leaks/{id}/remove", status_code=202, tags=["Leaks"], operation_id="remove_leak",
+             summary="Remove what was left over from the cloud",
+             responses=answers(202, JOB, "The job that does it.") | FAILURES)  # fmt: skip
+def remove_leak(request: Request, id: str, me: Me) -> Response:
+    """Queue the removal of a leak."""
+    return queued(leaks.remove(broker_of(request), me.actor, id))
+
+
+@router.post("/leaks/{id}/keep", status_code=204, tags=["Leaks"], operation_id="keep_leak",
+             summary="Leave it where it is, and ask for no attention any more", responses=FAILURES)  # fmt: skip
+def keep_leak(request: Request, id: str, me: Me) -> Response:
+    """Keep a leak."""
+    leaks.keep(broker_of(request), me.actor, id)
+    return Response(status_code=204)
+
+
+@router.post("/leaks/{id}/adopt", tags=["Leaks"], operation_id="adopt_leak",
+             summary="Make a machine that is nobody's a desktop (again); it is not offered before it is set available",
+             responses=answers(200, record("desktop_id", desktop_id="string"), "The desktop.") | FAILURES)  # fmt: skip
+def adopt_leak(request: Request, id: str, me: Me) -> Response:
+    """Adopt a machine."""
+    return JSONResponse({"desktop_id": leaks.adopt(broker_of(request), me.actor, id)})
 
 
 @router.post("/jobs/{id}/cancel", status_code=204, tags=["Jobs"], operation_id="cancel_job", summary="Cancel a waiting job",
