@@ -23,6 +23,7 @@ from portico.ports.cloud import (
     CloudContext,
     Console,
     Finding,
+    Machine,
     MachineSpec,
     Scan,
 )
@@ -51,6 +52,10 @@ class OpenStack:
     def scan(self, since: datetime | None = None) -> Scan:
         """List all machines and images, or the machines that changed after `since`."""
         return openstack_scan.scan(self._api, since)
+
+    def look(self, external_id: str) -> Machine | None:
+        """Look at one machine, between two passes."""
+        return openstack_scan.look(self._api, external_id)
 
     def choices(self) -> Choices:
         """Read the menus of the provisioning form."""

@@ -43,7 +43,7 @@ def create(api: Api, spec: MachineSpec, wait: Wait = threading.Event().wait) -> 
         return _create(api, spec, wait)
     except CloudNotFound as problem:  # of a part: the machine itself is not there yet
         _undo(api, spec)
-        raise CloudRefused(problem.sentence, problem.detail, **problem.params) from problem
+        raise CloudRefused(problem.sentence, problem.detail, problem.retry_after, **problem.params) from problem
     except (CloudRefused, QuotaExceeded):
         _undo(api, spec)
         raise

@@ -1,7 +1,6 @@
 """What the names in a pool's form mean in a project now: each by its id or its name; what has vanished is refused by name."""
 
 import re
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -102,7 +101,7 @@ def _floating_network(api: Api, wanted: str, network_id: str) -> str:
     )
 
 
-def _only(kind: str, wanted: str, found: list[Any]) -> Mapping[str, Any] | Any:
+def _only(kind: str, wanted: str, found: list[Any]) -> dict[str, Any]:
     if not found:
         raise CloudRefused(f"The cloud has no {kind} “{wanted}” (any more). Choose another one in the pool.")
     if len(found) > 1:

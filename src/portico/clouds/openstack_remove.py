@@ -4,8 +4,9 @@ The port goes last: its description names the desktop, its label the server, so 
 finds the rest again by the server's id alone.
 """
 
-import re
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,18 +16,20 @@ from portico import faults, logs
 from portico.clouds import openstack_floating as floating
 from portico.clouds import openstack_tags as tags
 from portico.clouds.openstack_session import Api
-from portico.errors import CloudNotFound, CloudRefused
+from portico.errors import CloudError, CloudNotFound, CloudRefused
 from portico.ports.cloud import Belonging
 
 FAULT_POINTS = tuple(
     f"openstack.delete.{step}"
     for step in ("1_begun", "2_labelled", "3_server", "4_floating_ips", "5_volumes", "6_ports")
 )
-_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+GONE_SECONDS = 30.0
+_POLL_SECONDS = 0.5
 # Of a volume: Nova deletes one that it has let go of; these are the states in which nobody else will.
 _ABANDONED = frozenset({"available", "error", "reserved", "error_deleting"})
 
 log = logs.get(__name__)
+Wait = Callable[[float], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +41,41 @@ class Whose:
     server_id: str = ""
 
 
-def is_id(external_id: str) -> bool:
-    """Whether a text can be the id of a thing in OpenStack at all: what is not must not get into a path."""
-    return _ID.fullmatch(external_id) is not None
-
-
-def delete(api: Api, deployment_id: str, external_id: str) -> None:
+def delete(api: Api, deployment_id: str, external_id: str, wait: Wait = threading.Event().wait) -> None:
     """Delete a server and all that was made for it; what is gone already is success. Raises CloudRefused, CloudError.
 
     A server that another made is deleted too, and of what belongs to it nothing but what Nova itself deletes.
     """
-    if not is_id(external_id):
+    if not tags.is_id(external_id):
         return
     faults.point(FAULT_POINTS[0])
     whose = _whose(api, deployment_id, external_id)
     faults.point(FAULT_POINTS[1])
     with suppress(CloudNotFound):
         api.delete("compute", f"/servers/{external_id}")
-    faults.point(FAULT_POINTS[2])
+        faults.point(FAULT_POINTS[2])
+        if whose is not None:
+            _until_gone(api, external_id, wait)
     if whose is not None:
         parts(api, whose)
+
+
+def _until_gone(api: Api, external_id: str, wait: Wait) -> None:
+    """Wait until Nova has let go of a server's port and volumes, which nobody else may delete before. Raises CloudNotFound then."""
+    until = time.monotonic() + GONE_SECONDS
+    while True:
+        server = api.get("compute", f"/servers/{external_id}")["server"]
+        if server["status"] == "DELETED":
+            return
+        if server["status"] == "SOFT_DELETED" and not server.get("OS-EXT-STS:task_state"):
+            api.action("compute", f"/servers/{external_id}", {"forceDelete": None})
+        if time.monotonic() > until:
+            raise CloudError(
+                "Nova has not finished deleting the machine yet; what was made for it is removed as soon as it has.",
+                external_id,
+                GONE_SECONDS,
+            )
+        wait(_POLL_SECONDS)
 
 
 def parts(api: Api, whose: Whose) -> None:
@@ -119,7 +137,7 @@ def belongings(api: Api, deployment_id: str) -> tuple[Belonging, ...]:
 
 def remove(api: Api, deployment_id: str, belonging: Belonging) -> None:
     """Remove one thing, if it still carries our tag; gone already is success. Raises CloudRefused for what is not ours."""
-    if not is_id(belonging.external_id):
+    if not tags.is_id(belonging.external_id):
         return
     kind, thing_id = belonging.kind, belonging.external_id
     if kind not in _WHERE:
@@ -164,12 +182,13 @@ def _everything(api: Api) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _belonging(kind: str, thing: Mapping[str, Any]) -> Belonging:
-    machine = {
-        "machine": lambda: thing["id"],
-        "volume": lambda: next((one["server_id"] for one in thing.get("attachments") or ()), None),
-        "port": lambda: thing.get("device_id"),
-        "floating ip": lambda: thing.get("port_id"),  # its port's machine is filled in by the caller
-    }[kind]()
+    machines: dict[str, Any] = {
+        "machine": thing["id"],
+        "volume": next((one["server_id"] for one in thing.get("attachments") or ()), None),
+        "port": thing.get("device_id"),
+        "floating ip": thing.get("port_id"),  # its port's machine is filled in by the caller
+    }
+    machine = machines[kind]
     name = thing.get("name") or thing.get("floating_ip_address") or thing["id"]
     created = str(thing.get("created") or thing.get("created_at") or "")
     return Belonging(
