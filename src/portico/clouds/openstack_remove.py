@@ -111,14 +111,24 @@ def keep(api: Api, whose: Whose) -> None:
 
 
 def remove_volume(api: Api, volume: Mapping[str, Any]) -> None:
-    """Delete a volume, letting go first of a server that is no more (a failed boot leaves it reserved). Raises CloudError."""
+    """Delete a volume, letting go first of a server that is no more (a failed boot leaves it reserved). Raises CloudError.
+
+    One of which there is a snapshot stays, for an image that somebody made of the desktop reads it: from now on it is theirs.
+    """
     volume_id = str(volume["id"])
     with suppress(CloudNotFound):
         if volume["status"] == "reserved":
             query = {"volume_id": volume_id}
             for one in api.get("volume", "/attachments", params=query)["attachments"]:
                 api.delete("volume", f"/attachments/{one['id']}")
-        api.delete("volume", f"/volumes/{volume_id}")
+        try:
+            api.delete("volume", f"/volumes/{volume_id}")
+        except CloudRefused:
+            if not api.get("volume", "/snapshots", params={"volume_id": volume_id})["snapshots"]:
+                raise
+            kept = {tags.TAG_KEEP: "snapshot", tags.TAG_MACHINE: "gone"}
+            api.post("volume", f"/volumes/{volume_id}/metadata", {"metadata": kept})
+            log.info("volume kept, for it has snapshots", volume=volume_id)
 
 
 def belongings(api: Api, deployment_id: str) -> tuple[Belonging, ...]:
