@@ -1,4 +1,4 @@
-"""One suite for every cloud driver: what services may rely on, whichever cloud a center has."""
+"""The contract of clouds on the drivers that need no cloud, and what is theirs alone."""
 
 import os
 import pwd
@@ -11,22 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.suite import (  # noqa: F401 - the tests that every driver passes
-    Center,
-    machine_of,
-    test_a_deleted_machine_is_gone_and_stays_so,
-    test_a_foreign_image_is_refused,
-    test_a_full_scan_is_complete_and_says_so,
-    test_an_unknown_machine_is_deleted_already_and_cannot_be_switched,
-    test_check_and_choices_answer,
-    test_creating_twice_makes_one_machine_that_carries_our_tags,
-    test_one_machine_is_looked_at_alone,
-    test_power_goes_round,
-    test_the_quota_is_a_no_of_its_own_kind,
-    test_what_a_cloud_lacks_is_refused_with_a_sentence,
-    test_what_carries_our_tag_is_listed_and_can_be_removed,
-    usable,
-)
+from tests.contract.suite import Center, CloudContract, machine_of, usable, wait_for
 
 from portico.clouds import local_account, local_processes
 from portico.clouds.fake import Fake, FakeSettings
@@ -54,6 +39,10 @@ def make_static(context: CloudContext) -> Static:
 MAKERS: dict[str, Callable[..., Any]] = {"fake": make_fake, "local": make_local, "static": make_static}
 
 
+def a_center(kind: str, state: Path) -> Center:
+    return Center(kind, MAKERS[kind], state, IMAGE.get(kind, ""), provisions=kind in IMAGE)
+
+
 @pytest.fixture
 def state() -> Iterator[Path]:
     # Not pytest's own directory: the accounts of local desktops must be able to pass through it.
@@ -68,17 +57,21 @@ def state() -> Iterator[Path]:
 
 @pytest.fixture(params=sorted(MAKERS))
 def center(request: pytest.FixtureRequest, state: Path) -> Center:
-    return Center(MAKERS[request.param], state, IMAGE.get(request.param, ""))
+    return a_center(request.param, state)
 
 
 @pytest.fixture(params=sorted(IMAGE))
 def provisioning(request: pytest.FixtureRequest, state: Path) -> Center:
-    return Center(MAKERS[request.param], state, IMAGE.get(request.param, ""))
+    return a_center(request.param, state)
 
 
 @pytest.fixture
 def local(state: Path) -> Center:
-    return Center(make_local, state, IMAGE["local"])
+    return a_center("local", state)
+
+
+class TestContract(CloudContract):
+    """On the drivers that need no cloud."""
 
 
 @pytest.mark.capability("S090")
@@ -121,7 +114,7 @@ def test_each_wrong_line_of_a_static_list_is_named(state: Path) -> None:
 @pytest.mark.capability("S005", "S009")
 def test_the_fake_cloud_fails_as_ordered(state: Path) -> None:
     """Faults meet the calls that they are ordered for, and no others."""
-    center = Center(make_fake, state, IMAGE["fake"])
+    center = a_center("fake", state)
     cloud = center.cloud(errors="create:1:quota, create:2:crash_after_accept, create:3:build_error, scan:2:partial")
     with pytest.raises(QuotaExceeded):
         cloud.create(center.spec("a"))
@@ -160,7 +153,7 @@ def test_the_fake_cloud_builds_and_boots_by_its_clock(state: Path) -> None:
 @pytest.mark.capability("S002")
 def test_the_fake_cloud_lists_ten_thousand_machines_in_linear_time(state: Path) -> None:
     """Ten times the machines take about ten times as long, and changes alone are listed alone."""
-    center = Center(make_fake, state, IMAGE["fake"])
+    center = a_center("fake", state)
     cloud = center.cloud(quota=100_000)
     took = []
     for number in (1000, 10_000):
@@ -205,7 +198,7 @@ def test_a_killed_create_leaks_nothing(local: Center, milliseconds: int) -> None
     assert len(machines) <= 1
     external_id = cloud.create(local.spec())
     assert [machine.external_id for machine in machines] in ([], [external_id])
-    local.wait_for(cloud, external_id, usable)
+    wait_for(cloud, external_id, usable)
     cloud.delete(external_id)
     assert left_over(local.state, "portico-" + external_id.removeprefix("local-")) == []
 
@@ -215,7 +208,7 @@ def test_a_killed_supervisor_is_replaced_and_its_desktop_lives_on(local: Center)
     """After kill -9 of the supervisor the next scan starts another, which takes the running processes over."""
     cloud = local.cloud()
     external_id = cloud.create(local.spec())
-    local.wait_for(cloud, external_id, usable)
+    wait_for(cloud, external_id, usable)
     before = local_processes.supervisors(external_id)
     # Its own alone: other tests' desktops come and go on this machine.
     theirs = local_processes.members(
@@ -224,8 +217,8 @@ def test_a_killed_supervisor_is_replaced_and_its_desktop_lives_on(local: Center)
     sshd = {process for process in theirs if b"sshd" in name(process.pid)}
     assert sshd
     local_processes.send(before, signal.SIGKILL)
-    local.wait_for(cloud, external_id, lambda machine: bool(local_processes.supervisors(external_id) - before))
-    assert usable(local.wait_for(cloud, external_id, usable))
+    wait_for(cloud, external_id, lambda machine: bool(local_processes.supervisors(external_id) - before))
+    assert usable(wait_for(cloud, external_id, usable))
     assert sshd <= {item.process for item in local_processes.everything()}
     cloud.delete(external_id)
     assert left_over(local.state, "portico-" + external_id.removeprefix("local-")) == []
@@ -238,7 +231,7 @@ def test_a_deleted_desktop_takes_its_users_processes_and_files_along(local: Cent
         pytest.fail("this test needs root: it makes a system account")
     cloud = local.cloud()
     external_id = cloud.create(local.spec())
-    local.wait_for(cloud, external_id, usable)
+    wait_for(cloud, external_id, usable)
     entry = pwd.getpwnam("portico-" + external_id.removeprefix("local-"))
     litter = Path(f"/tmp/litter-{external_id}")
     child = os.fork()

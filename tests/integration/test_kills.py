@@ -5,28 +5,22 @@ from uuid import uuid4
 
 import pytest
 from tests.brokers import actor
-from tests.drill import killed
 from tests.fleet import CENTER, CLIENT, Fleet
+from tests.kills import killed, take_over
 
 from portico import faults
 from portico.domain.model import NoDesktop
 from portico.ports.cloud import MachineSpec
 from portico.services import connect, leaks, provision, release
 from portico.services.connect import Connecting
-from portico.store import jobs
 from portico.store import tables as t
 
 pytestmark = pytest.mark.capability("S029", "S114", "S116")
 
 
 def finish(fleet: Fleet) -> None:
-    """What the next broker does: it takes over when the dead one's leases are over, and looks a few times."""
     for _ in range(4):
-        fleet.clock.forward(minutes=3)
-        with fleet.broker.db.write() as conn:
-            jobs.retake(conn, fleet.clock())
-        fleet.work()
-        fleet.scan()
+        take_over(fleet)
 
 
 def nothing_leaked(fleet: Fleet) -> None:

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from portico.clouds.openstack_errors import error_of
 from portico.clouds.openstack_inventory import TAG_PROTOCOLS, os_family, protocols
-from portico.clouds.openstack_remove import is_id
 from portico.clouds.openstack_session import Api, api_for
 from portico.clouds.openstack_settings import OpenStackSettings
+from portico.clouds.openstack_tags import is_id
 from portico.domain.model import Power, PowerAction
 from portico.errors import CloudNotFound, CloudRefused
 from portico.ports.cloud import (
@@ -87,7 +87,7 @@ class Ironic:
         return Scan(tuple(machine(node) for node in self._nodes()), (), complete=since is None)
 
     def look(self, external_id: str) -> Machine | None:
-        """Read one node; None for one that is not there (any more). Raises CloudError."""
+        """Look at one node."""
         node = self._node(external_id) if is_id(external_id) else None
         return None if node is None else machine(node)
 

@@ -54,7 +54,7 @@ class OpenStack:
         return openstack_scan.scan(self._api, since)
 
     def look(self, external_id: str) -> Machine | None:
-        """Read one instance as a pass shows it; None for one that is not there (any more). Raises CloudError."""
+        """Look at one machine, between two passes."""
         return openstack_scan.look(self._api, external_id)
 
     def choices(self) -> Choices:

@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from portico.clouds import openstack_remove as remove
+from portico.clouds import openstack_tags as tags
 from portico.clouds.openstack_bodies import is_bare_metal
 from portico.clouds.openstack_errors import Answer, error_of
 from portico.clouds.openstack_find import find_flavor
 from portico.clouds.openstack_inventory import TAG_IMAGE
-from portico.clouds.openstack_session import Api
+from portico.clouds.openstack_session import CREATE_SECONDS, Api
 from portico.domain.model import PowerAction
 from portico.errors import CloudError, CloudNotFound, CloudRefused
 from portico.ports.cloud import Console
@@ -23,6 +23,7 @@ CONSOLE_LINES = 200
 _POLL_SECONDS = 0.5
 _TRIES = 3
 _REIMAGE = "2.93"  # the first microversion that rebuilds a server whose root disk is a volume
+_PLAIN_REBUILD = "2.92"  # the last one that takes every server for one with a disk of its own: bare metal can be rebuilt with it alone
 
 Wait = Callable[[float], object]
 
@@ -82,7 +83,8 @@ def power(api: Api, external_id: str, action: PowerAction, wait: Wait = threadin
             raise CloudRefused(sentence, external_id)
         if server["status"] in order.done:
             return
-        answer = _send(api, external_id, _body(api, server, action, order))
+        body, microversion = _body(api, server, action, order)
+        answer = _send(api, external_id, body, microversion)
         if answer.is_success:
             _outcome(api, server, action.value, answer.request_id, wait)
             return
@@ -105,7 +107,7 @@ def refusal(server: Mapping[str, Any], action: PowerAction, bare_metal: bool) ->
 
 def settled(api: Api, external_id: str, wait: Wait) -> dict[str, Any]:
     """Read a server once no task is under way. Raises CloudNotFound when it is gone or going, CloudRefused when it stays busy."""
-    if not remove.is_id(external_id):
+    if not tags.is_id(external_id):
         raise CloudNotFound("Nova does not know this machine.", external_id)
     until = time.monotonic() + SETTLE_SECONDS
     while True:
@@ -171,14 +173,17 @@ def snapshot(api: Api, external_id: str, name: str, wait: Wait = threading.Event
 
 
 def _server(api: Api, external_id: str) -> dict[str, Any]:
-    if not remove.is_id(external_id):
+    if not tags.is_id(external_id):
         raise CloudNotFound("Nova does not know this machine.", external_id)
     return dict(api.get("compute", f"/servers/{external_id}")["server"])
 
 
-def _body(api: Api, server: Mapping[str, Any], action: PowerAction, order: Order) -> Mapping[str, Any]:
+def _body(
+    api: Api, server: Mapping[str, Any], action: PowerAction, order: Order
+) -> tuple[Mapping[str, Any], str | None]:
+    """Return what is sent, and the microversion that it is sent with (None: the newest)."""
     if action is not PowerAction.REBUILD:
-        return order.body
+        return order.body, None
     image = server.get("image") or {}
     image_id = str(image.get("id") or (server.get("metadata") or {}).get(TAG_IMAGE) or "")
     if not image_id:
@@ -187,11 +192,13 @@ def _body(api: Api, server: Mapping[str, Any], action: PowerAction, order: Order
         raise CloudRefused(
             "The root disk is a volume, which this cloud's Nova cannot rebuild. Delete the desktop instead."
         )
-    return {"rebuild": {"imageRef": image_id}}
+    plain = image and api.service("compute").knows(_PLAIN_REBUILD)
+    return {"rebuild": {"imageRef": image_id}}, _PLAIN_REBUILD if plain else None
 
 
-def _send(api: Api, external_id: str, body: Mapping[str, Any]) -> Answer:
-    return api.ask("POST", "compute", f"/servers/{external_id}/action", json=dict(body), timeout=120)
+def _send(api: Api, external_id: str, body: Mapping[str, Any], microversion: str | None = None) -> Answer:
+    path = f"/servers/{external_id}/action"
+    return api.ask("POST", "compute", path, json=dict(body), timeout=CREATE_SECONDS, microversion=microversion)
 
 
 def _outcome(api: Api, server: Mapping[str, Any], action: str, request_id: str, wait: Wait) -> None:

@@ -4,7 +4,6 @@ The port goes last: its description names the desktop, its label the server, so 
 finds the rest again by the server's id alone.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +15,6 @@ from typing import Any
 from portico import faults, logs
 from portico.clouds import openstack_floating as floating
 from portico.clouds import openstack_tags as tags
-from portico.clouds.openstack_errors import error_of
 from portico.clouds.openstack_session import Api
 from portico.errors import CloudError, CloudNotFound, CloudRefused
 from portico.ports.cloud import Belonging
@@ -25,9 +23,8 @@ FAULT_POINTS = tuple(
     f"openstack.delete.{step}"
     for step in ("1_begun", "2_labelled", "3_server", "4_floating_ips", "5_volumes", "6_ports")
 )
-LET_GO_SECONDS = 40.0  # for Nova to unplug what it deletes
+GONE_SECONDS = 30.0
 _POLL_SECONDS = 0.5
-_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 # Of a volume: Nova deletes one that it has let go of; these are the states in which nobody else will.
 _ABANDONED = frozenset({"available", "error", "reserved", "error_deleting"})
 
@@ -44,29 +41,44 @@ class Whose:
     server_id: str = ""
 
 
-def is_id(external_id: str) -> bool:
-    """Whether a text can be the id of a thing in OpenStack at all: what is not must not get into a path."""
-    return _ID.fullmatch(external_id) is not None
-
-
-def delete(api: Api, deployment_id: str, external_id: str) -> None:
+def delete(api: Api, deployment_id: str, external_id: str, wait: Wait = threading.Event().wait) -> None:
     """Delete a server and all that was made for it; what is gone already is success. Raises CloudRefused, CloudError.
 
     A server that another made is deleted too, and of what belongs to it nothing but what Nova itself deletes.
     """
-    if not is_id(external_id):
+    if not tags.is_id(external_id):
         return
     faults.point(FAULT_POINTS[0])
     whose = _whose(api, deployment_id, external_id)
     faults.point(FAULT_POINTS[1])
     with suppress(CloudNotFound):
         api.delete("compute", f"/servers/{external_id}")
-    faults.point(FAULT_POINTS[2])
+        faults.point(FAULT_POINTS[2])
+        if whose is not None:
+            _until_gone(api, external_id, wait)
     if whose is not None:
         parts(api, whose)
 
 
-def parts(api: Api, whose: Whose, wait: Wait = threading.Event().wait) -> None:
+def _until_gone(api: Api, external_id: str, wait: Wait) -> None:
+    """Wait until Nova has let go of a server's port and volumes, which nobody else may delete before. Raises CloudNotFound then."""
+    until = time.monotonic() + GONE_SECONDS
+    while True:
+        server = api.get("compute", f"/servers/{external_id}")["server"]
+        if server["status"] == "DELETED":
+            return
+        if server["status"] == "SOFT_DELETED" and not server.get("OS-EXT-STS:task_state"):
+            api.action("compute", f"/servers/{external_id}", {"forceDelete": None})
+        if time.monotonic() > until:
+            raise CloudError(
+                "Nova has not finished deleting the machine yet; what was made for it is removed as soon as it has.",
+                external_id,
+                GONE_SECONDS,
+            )
+        wait(_POLL_SECONDS)
+
+
+def parts(api: Api, whose: Whose) -> None:
     """Remove a desktop's floating IPs, volumes and ports, but no volume that is kept or that Nova still holds. Raises CloudError."""
     ports = _ports_of(api, whose)
     for one in _floating_ips_of(api, whose, ports):
@@ -77,31 +89,9 @@ def parts(api: Api, whose: Whose, wait: Wait = threading.Event().wait) -> None:
             remove_volume(api, one)
     faults.point(FAULT_POINTS[4])
     for one in ports:
-        _remove_port(api, str(one["id"]), wait)
+        with suppress(CloudNotFound):
+            api.delete("network", f"/ports/{one['id']}")
     faults.point(FAULT_POINTS[5])
-
-
-def _remove_port(api: Api, port_id: str, wait: Wait) -> None:
-    """Delete a port once Nova has let go of it: Neutron forbids it to us before. Raises CloudError when that takes long."""
-    path, until = f"/ports/{port_id}", time.monotonic() + LET_GO_SECONDS
-    free = False
-    while True:
-        answer = api.ask("DELETE", "network", path)
-        if answer.is_success or answer.status == 404:
-            return
-        try:
-            port = api.get("network", path)["port"]
-        except CloudNotFound:
-            return
-        if free or answer.status not in (403, 409):
-            raise error_of(answer)
-        free = not port.get("device_id")  # Let go of since it was refused: the next try tells.
-        if time.monotonic() > until:
-            raise CloudError(
-                "Nova still holds the port of a machine that it deletes. The port is removed as soon as it lets go.",
-                port_id,
-            )
-        wait(_POLL_SECONDS)
 
 
 def volumes_of(api: Api, deployment_id: str, desktop_id: str) -> list[dict[str, Any]]:
@@ -121,14 +111,24 @@ def keep(api: Api, whose: Whose) -> None:
 
 
 def remove_volume(api: Api, volume: Mapping[str, Any]) -> None:
-    """Delete a volume, letting go first of a server that is no more (a failed boot leaves it reserved). Raises CloudError."""
+    """Delete a volume, letting go first of a server that is no more (a failed boot leaves it reserved). Raises CloudError.
+
+    One of which there is a snapshot stays, for an image that somebody made of the desktop reads it: from now on it is theirs.
+    """
     volume_id = str(volume["id"])
     with suppress(CloudNotFound):
         if volume["status"] == "reserved":
             query = {"volume_id": volume_id}
             for one in api.get("volume", "/attachments", params=query)["attachments"]:
                 api.delete("volume", f"/attachments/{one['id']}")
-        api.delete("volume", f"/volumes/{volume_id}")
+        try:
+            api.delete("volume", f"/volumes/{volume_id}")
+        except CloudRefused:
+            if not api.get("volume", "/snapshots", params={"volume_id": volume_id})["snapshots"]:
+                raise
+            kept = {tags.TAG_KEEP: "snapshot", tags.TAG_MACHINE: "gone"}
+            api.post("volume", f"/volumes/{volume_id}/metadata", {"metadata": kept})
+            log.info("volume kept, for it has snapshots", volume=volume_id)
 
 
 def belongings(api: Api, deployment_id: str) -> tuple[Belonging, ...]:
@@ -147,7 +147,7 @@ def belongings(api: Api, deployment_id: str) -> tuple[Belonging, ...]:
 
 def remove(api: Api, deployment_id: str, belonging: Belonging) -> None:
     """Remove one thing, if it still carries our tag; gone already is success. Raises CloudRefused for what is not ours."""
-    if not is_id(belonging.external_id):
+    if not tags.is_id(belonging.external_id):
         return
     kind, thing_id = belonging.kind, belonging.external_id
     if kind not in _WHERE:
@@ -166,7 +166,8 @@ def remove(api: Api, deployment_id: str, belonging: Belonging) -> None:
     elif kind == "floating ip":
         floating.take_back(api, thing, deployment_id)
     else:
-        _remove_port(api, thing_id, threading.Event().wait)
+        with suppress(CloudNotFound):
+            api.delete(service, f"{path}/{thing_id}")
 
 
 _WHERE = {
@@ -191,13 +192,13 @@ def _everything(api: Api) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _belonging(kind: str, thing: Mapping[str, Any]) -> Belonging:
-    attached = [one.get("server_id") for one in thing.get("attachments") or ()]
-    machine = {
+    machines: dict[str, Any] = {
         "machine": thing["id"],
-        "volume": attached[0] if attached else None,
+        "volume": next((one["server_id"] for one in thing.get("attachments") or ()), None),
         "port": thing.get("device_id"),
         "floating ip": thing.get("port_id"),  # its port's machine is filled in by the caller
-    }[kind]
+    }
+    machine = machines[kind]
     name = thing.get("name") or thing.get("floating_ip_address") or thing["id"]
     created = str(thing.get("created") or thing.get("created_at") or "")
     return Belonging(

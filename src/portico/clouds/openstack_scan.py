@@ -1,12 +1,13 @@
-"""One inventory pass over a project: every page or none, so that nothing is taken for gone that was only not listed."""
+"""One inventory pass over a project: every page or none, so that nothing is taken for gone that was only not listed; and a look at one machine."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from portico import logs
 from portico.clouds import openstack_inventory as inventory
-from portico.clouds.openstack_remove import is_id
+from portico.clouds import openstack_tags as tags
 from portico.clouds.openstack_session import Api
 from portico.errors import CloudError, CloudNotFound
 from portico.ports.cloud import CloudImage, Machine, Scan
@@ -36,30 +37,25 @@ def scan(api: Api, since: datetime | None = None) -> Scan:
 
 
 def look(api: Api, external_id: str) -> Machine | None:
-    """Read one server as a pass shows it; None for one that is not there (any more). Raises CloudError."""
-    if not is_id(external_id):
+    """Read one machine as a whole pass reads it; None for one that is unknown or gone. Raises CloudError."""
+    if not tags.is_id(external_id):
         return None
     try:
         server = api.get("compute", f"/servers/{external_id}")["server"]
     except CloudNotFound:
         return None
     if inventory.is_partial(server):
-        raise CloudError("The part of the cloud that this machine runs in does not answer.", external_id)
+        raise CloudError("Nova cannot tell of this machine now: its cell does not answer.", external_id)
     volumes = _volumes(api, [server])
-    found = inventory.machine(server, {}, volumes)
-    if found.image_id:
-        found = inventory.machine(server, _image(api, found.image_id), volumes)
-    return None if found.gone else found
-
-
-def _image(api: Api, image_id: str) -> dict[str, CloudImage]:
-    if not is_id(image_id):
-        return {}
-    try:
-        data = api.get("image", f"/images/{image_id}")
-    except CloudNotFound:
-        return {}
-    return {image_id: inventory.image(data)} if data.get("status") == "active" else {}
+    bare = inventory.machine(server, None, volumes)
+    if bare.gone:
+        return None
+    known: dict[str, CloudImage] = {}
+    if bare.image_id and tags.is_id(bare.image_id):
+        with suppress(CloudNotFound):  # an image that is gone tells nothing of its machines any more
+            image = api.get("image", f"/images/{bare.image_id}")
+            known = {bare.image_id: inventory.image(image)} if image.get("status") == "active" else {}
+    return inventory.machine(server, known, volumes)
 
 
 def list_images(api: Api) -> tuple[CloudImage, ...]:

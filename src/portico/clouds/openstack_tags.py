@@ -3,6 +3,7 @@
 Each travels in the very call that makes the thing, so that there is no moment at which it exists and is nobody's.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,12 @@ TAG_MACHINE = "portico:machine"  # which server a thing was made for; known only
 TAG_KEEP = "portico:keep"  # of a volume that outlives its machine, because its pool wants so
 
 _PREFIX = "portico:"
+_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+
+
+def is_id(external_id: str) -> bool:
+    """Whether a text can be the id of a thing in OpenStack at all: what is not must not get into a path."""
+    return _ID.fullmatch(external_id) is not None
 
 
 def description(deployment_id: str, desktop_id: str) -> str:

@@ -6,7 +6,18 @@ from typing import Any
 
 from portico.domain.jobs import KINDS
 from portico.errors import CloudError, PorticoError
-from portico.services import agents, deletion, housekeeping, inventory, leaks, membership, power, provision, release
+from portico.services import (
+    agents,
+    deletion,
+    housekeeping,
+    inventory,
+    leaks,
+    membership,
+    power,
+    provision,
+    release,
+    sweep,
+)
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 
@@ -51,6 +62,7 @@ def _with_claim(function: Callable[[Broker, str, Claim], float | None]) -> Handl
 HANDLERS: Mapping[str, Handler] = {
     "center_scan": _scan,
     "center_leaks": _leaks,
+    "center_sweep": _with_claim(sweep.sweep),
     "leak_remove": _with_claim(leaks.carry_out),
     "pool_stats": _nothing_more(housekeeping.pool_stats),
     "pool_history_stats": _nothing_more(housekeeping.pool_history),

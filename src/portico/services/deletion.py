@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from portico import faults
 from portico.domain.model import Reason, Stage, Status
-from portico.errors import CloudNotFound
+from portico.errors import CloudError, CloudNotFound
 from portico.services import endings
 from portico.services.broker import Broker
 from portico.services.claims import Claim
@@ -58,11 +58,17 @@ def begin(conn: Connection, desktop_id: str, now: datetime) -> bool:
 
 def _remove(broker: Broker, center: Any, row: Any) -> None:
     cloud = open_cloud(broker, center)
-    if row.external_id is None:
-        # Its create was cut short: whatever that made carries the desktop's id, be it a machine or only a part of one.
-        for belonging in cloud.belongings():
-            if belonging.desktop_id == row.id:
-                cloud.remove(belonging)
+    external_id = row.external_id
+    if external_id is None:
+        scan = cloud.scan()
+        if not scan.complete:
+            raise CloudError("The machine could not be looked for: the list was not complete.")
+        external_id = next((machine.external_id for machine in scan.machines if machine.desktop_id == row.id), None)
+    if external_id is not None:
+        with suppress(CloudNotFound):  # what we wanted
+            cloud.delete(external_id)
         return
-    with suppress(CloudNotFound):  # what we wanted
-        cloud.delete(row.external_id)
+    # No machine came of it; what a create that was cut short has made before, a port or a volume, goes all the same.
+    for one in cloud.belongings():
+        if one.desktop_id == row.id:
+            cloud.remove(one)

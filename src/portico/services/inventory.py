@@ -113,7 +113,7 @@ def _act(broker: Broker, center: Center, action: sync.Action) -> None:
         case sync.Adopt():
             _adopt(broker, center, action)
         case sync.MarkGone():
-            endings.gone(broker, action.desktop_id, action.reason)
+            endings.gone(broker, action.desktop_id, action.reason, sweep=True)
         case sync.Retry():
             _retry(broker, center, action.desktop_id)
         case sync.Fail():
