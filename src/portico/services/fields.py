@@ -67,7 +67,10 @@ _POOL = {
         "First number", "What {SEQUENCE} starts with.", "", 0, 1_000_000_000, advanced=True
     ),
     "provisioning.user_data": Spec(
-        "User data", "Given to cloud-init or cloudbase-init of a new desktop.", longest=65_535, advanced=True
+        "User data",
+        "Given to cloud-init or cloudbase-init of a new desktop; {AGENT} and other tags are filled in.",
+        longest=65_535,
+        advanced=True,
     ),
     "provisioning.deletable": Spec("Initialize as deletable", "Portico may delete these desktops for good."),
     "provisioning.start_unavailable": Spec(
@@ -189,6 +192,11 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "name": NAME,
         "group_name": Spec("Group"),
         "draining": Spec("Draining", "Takes no new sessions; running ones go on."),
+    },
+    "join-keys": {
+        "name": NAME,
+        "center_id": Spec("Center", "Only desktops of this center; none: of all."),
+        "days": Spec("Valid for", "Empty: until it is revoked.", "days", 1, 3650),
     },
     "settings": {"value": Spec("Value")},
     "tokens": {

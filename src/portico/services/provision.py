@@ -10,14 +10,14 @@ from sqlalchemy.exc import IntegrityError
 
 from portico import faults
 from portico.domain import pools as pool_rules
-from portico.domain import provisioning
+from portico.domain import provisioning, user_data
 from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
 from portico.domain.model import Desktop, Placement, Pool, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import CloudRefused, Conflict, QuotaExceeded
 from portico.ports.cloud import MachineSpec
-from portico.services import desktop_names, endings, membership
+from portico.services import desktop_names, endings, instances, membership
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
@@ -193,7 +193,7 @@ def _spec(broker: Broker, row: Any, token: str) -> MachineSpec:
         image_id=row.spec["image_id"],
         flavor=row.spec["flavor"],
         network=row.spec["network"],
-        user_data=row.spec["user_data"],
+        user_data=user_data.render(row.spec["user_data"], hello, {"DESKTOP": row.name, "POOL": row.spec["pool"]}),
         agent=hello,
         tags={"portico:pool": row.spec["pool"]},
         placement=adapter(Placement).validate_python(row.spec.get("placement", {})),
@@ -208,6 +208,7 @@ def _built(broker: Broker, row: Any, external_id: str) -> None:
             conn, row.id, [Stage.CREATING], Stage.BUILDING, now,
             external_id=external_id, deadline_at=now + timedelta(seconds=BUILD_SECONDS),
         )  # fmt: skip
+        instances.confirm(broker, conn, row, external_id)
         if row.built_for_pool:
             pools.end_quota_pause(conn, row.built_for_pool)
         # When inventory was quicker, it has adopted the machine and this changes nothing.

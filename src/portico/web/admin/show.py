@@ -96,6 +96,8 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
     if area.noun == "desktops":
         held = desktop_sessions.held_of(broker, me.actor, item["id"])
         return {"held": held, "offering": desktop_sessions.offering(broker, me.actor, item["id"])}
+    if area.noun == "join-keys":
+        return dict(cells.of_deployment(broker))
     if area.noun == "events":
         return {"event": events.told(broker, me.actor, [item])[0]}
     if area.noun == "centers" and request.query_params.get("check"):
