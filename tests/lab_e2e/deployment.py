@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 from portico.cli.api import Address, Client
@@ -58,7 +59,12 @@ class Deployment:
 
     def wait(self, what: str, ready: Callable[[], bool], seconds: float = START_SECONDS) -> None:
         """Wait until something is so. Raises portico.ops.processes.Broken, with what the processes said last."""
-        wait_until(what, ready, seconds, tuple(self.processes.values()))
+
+        def unhurried() -> bool:
+            sleep(0.5)  # The processor is the guest's.
+            return ready()
+
+        wait_until(what, unhurried, seconds, tuple(self.processes.values()))
 
     def stop(self) -> None:
         """End all parts."""

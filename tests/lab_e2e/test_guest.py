@@ -17,11 +17,11 @@ import pytest
 from playwright.sync_api import sync_playwright
 from tests.capabilities import ran_on
 from tests.e2e.browser import Person, Times, launch
-from tests.e2e.conftest import ROOT, until
+from tests.e2e.conftest import ROOT
 from tests.lab import control, facts, guest_seed
 from tests.lab.guest_image import ACCOUNT, DOOR
 from tests.lab.guest_services import OUTSIDE
-from tests.lab.rest import Cloud
+from tests.lab.rest import Cloud, until
 from tests.lab_e2e.deployment import Deployment, make_pool, stop_refilling
 
 from portico.cli.api import Client
@@ -30,7 +30,6 @@ RESULTS = ROOT / "build" / "lab-e2e"
 POOL, LOGIN = "Real desktops", "ada"
 # An emulated guest on a busy machine boots for minutes; nothing here is ever waited for without an end.
 BOOT_SECONDS, TYPING_SECONDS, END_SECONDS = 1500, 240, 300
-_OPEN_SECONDS = 90
 
 pytestmark = [pytest.mark.timeout(3000)]
 
@@ -61,13 +60,13 @@ class Story:
 class Project:
     """The project as OpenStack itself tells it, past Portico."""
 
-    def __init__(self, deployment: str) -> None:
-        self.cloud, self.deployment = Cloud(guest_seed.USER, guest_seed.PROJECT), deployment
+    def __init__(self, desktop: str) -> None:
+        self.cloud, self.desktop = Cloud(guest_seed.USER, guest_seed.PROJECT), desktop
 
     def holds(self) -> dict[str, list[str]]:
-        """List servers, floating IPs and ports that carry the mark of the deployment."""
+        """List servers, floating IPs and ports that carry the desktop's id."""
         return {
-            key: [str(one["id"]) for one in self.cloud.listed(kind, path, key) if self.deployment in json.dumps(one)]
+            key: [str(one["id"]) for one in self.cloud.listed(kind, path, key) if self.desktop in json.dumps(one)]
             for kind, path, key in (
                 ("compute", "/servers/detail", "servers"), ("network", "/floatingips", "floatingips"), ("network", "/ports", "ports"),
             )
@@ -124,7 +123,7 @@ def test_a_terminal_in_a_real_guest(
     story.note("a deployment", f"broker, gateway and front as processes, reached by people and guests at {OUTSIDE}")
     pool, password = make_pool(client, _center(), _wanted(name), LOGIN)
     desktop = _built(deployment, client, pool, story)
-    project = Project(str(project_mark(desktop)))
+    project = Project(str(desktop["id"]))
     server = project.server(desktop["name"])
     address = str(desktop["public_address"])
     assert [
@@ -197,11 +196,6 @@ def _built(deployment: Deployment, client: Client, pool: str, story: Story) -> M
     return desktop
 
 
-def project_mark(desktop: Mapping[str, Any]) -> str:
-    """Return what all carries that was made for a desktop: its id, or for the floating IP and port their descriptions."""
-    return str(desktop["id"])
-
-
 def _work(ada: Person, password: str, address: str, story: Story) -> None:
     """Log in, open the guest, type a line that only a shell in the guest can answer, and see from another side that it did."""
     ada.log_in(password)
@@ -213,7 +207,9 @@ def _work(ada: Person, password: str, address: str, story: Story) -> None:
     with story.times.of(f"{LOGIN}: typed to read in the guest"):
         _type_until_there(ada, address, f"echo {words} $(id -un) $(cat /proc/sys/kernel/random/boot_id) | tee proof.txt",
                           f"{words} {ACCOUNT} {boot}")  # fmt: skip
-    ada.type_line("uname -sr; grep PRETTY /etc/os-release; tail -1 /proc/cpuinfo; uptime")
+    ada.type_line(
+        "uname -sr; grep PRETTY /etc/os-release; ip -4 -br address; cat /sys/class/dmi/id/product_name; uptime"
+    )
     ada.page.wait_for_timeout(3000)
     ada.picture("terminal")
     story.note("a line typed in the browser", f"in the guest, as {ACCOUNT}: {words} and the id of that kernel's boot")
