@@ -10,7 +10,7 @@ PYTEST := $(PYTHON) -m pytest
 PARTS := tests/unit tests/contract tests/integration tests/e2e
 MESSAGES := $(PYTHON) -m babel.messages.frontend -q
 
-.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint lab lab-down test test-openstack test-full bench capabilities \
+.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint lab lab-down lab-guests lab-guests-down test test-openstack test-full bench capabilities \
   messages reference lock clean
 
 help: ## Show this list
@@ -52,6 +52,12 @@ lab: setup-python ## Bring real OpenStack services up on this machine, on loopba
 
 lab-down: ## Stop the OpenStack services; what was made in them is gone, what was installed stays
 	@python3 -m tests.lab down
+
+lab-guests: lab ## Add a hypervisor that runs real guests, emulated, to the OpenStack services
+	@$(PYTHON) -m tests.lab guest-up
+
+lab-guests-down: ## Delete all real guests and take their hypervisor away
+	@python3 -m tests.lab guest-down
 
 test-openstack: setup lab ## Bring the lab up and run the OpenStack suite on it; leaves build/capabilities-openstack.json
 	@$(PYTEST) --capabilities build/capabilities-openstack.json tests/openstack $(ARGS)

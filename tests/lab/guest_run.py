@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.lab import cluster, guest_image, guest_seed, install, processes, schemas
 from tests.lab import guest_services as services
-from tests.lab.places import BIN, RUN, VAR
+from tests.lab.places import BIN, GUEST_HOST, RUN, VAR
 from tests.lab.processes import Trouble, run, say, wait
 from tests.lab.rest import Cloud, Refused
 
@@ -56,7 +56,7 @@ def down() -> None:
         except (OSError, Refused, TimeoutError) as trouble:  # A lab that is going down itself need not be told.
             say(f"OpenStack keeps something of the guests' hypervisor: {trouble}")
         taps = _ports() if processes.alive("guest-ovs-switch") else []
-        processes.stop(f"nova-compute-{services.HOST}")
+        processes.stop(f"nova-compute-{GUEST_HOST}")
         _end_guests()
         processes.stop("guest-libvirt")
         _end_metadata()
@@ -110,7 +110,7 @@ def _switch() -> None:
     processes.start(database)
     wait("Open vSwitch's database", lambda: (RUN / "db.sock").exists(), database.name)
     values = {
-        "system-id": services.HOST, "hostname": services.HOST, "ovn-remote": f"unix:{RUN}/ovnsb_db.sock",
+        "system-id": GUEST_HOST, "hostname": GUEST_HOST, "ovn-remote": f"unix:{RUN}/ovnsb_db.sock",
         "ovn-encap-type": "geneve", "ovn-encap-ip": "127.0.0.1", "ovn-bridge-datapath-type": "netdev",
         "ovn-bridge-mappings": "public:br-ex", "ovn-cms-options": "enable-chassis-as-gw", "ovn-monitor-all": "true",
     }  # fmt: skip
@@ -137,7 +137,7 @@ def _hypervisor() -> None:
 
 
 def _in_nova() -> bool:
-    found = Cloud("admin", "admin").listed("compute", f"/os-services?host={services.HOST}", "services")
+    found = Cloud("admin", "admin").listed("compute", f"/os-services?host={GUEST_HOST}", "services")
     return any(one["state"] == "up" for one in found)
 
 
@@ -167,8 +167,8 @@ def _leave_ovn() -> None:
     if processes.alive("guest-ovn-controller"):
         processes.stop("guest-ovn-controller", 20)
     south = f"--db=unix:{RUN}/ovnsb_db.sock"
-    _try("ovn-sbctl", "--timeout=10", south, "--if-exists", "chassis-del", services.HOST)
-    _try("ovn-sbctl", "--timeout=10", south, "--if-exists", "destroy", "Chassis_Private", services.HOST)
+    _try("ovn-sbctl", "--timeout=10", south, "--if-exists", "chassis-del", GUEST_HOST)
+    _try("ovn-sbctl", "--timeout=10", south, "--if-exists", "destroy", "Chassis_Private", GUEST_HOST)
 
 
 def _ports() -> list[str]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.lab.guest_image import Image
-from tests.lab.guest_services import HOST
+from tests.lab.places import GUEST_HOST as HOST
 from tests.lab.rest import Cloud, until
 
 USER, PROJECT = "broker2", "vdi2"  # Only this project sees image and flavor: the lists of the others stay as they are.

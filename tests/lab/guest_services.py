@@ -5,9 +5,9 @@ from pathlib import Path
 
 from tests.lab.config import Section, directories, ini, privileged, uwsgi, write
 from tests.lab.places import ADDRESS, BIN, ETC, PASSWORD, PORTS, RUN, VAR
+from tests.lab.places import GUEST_HOST as HOST
 from tests.lab.processes import Service
 
-HOST = "guest1"  # What Nova and OVN call this machine as a hypervisor.
 OUTSIDE = "172.24.0.1"  # This machine's leg of the external network: the subnet's gateway. Nothing leads on from it.
 OUTSIDE_BITS = 20
 STATE = VAR / HOST  # All that nova-compute and libvirt keep; forgotten when the hypervisor goes.

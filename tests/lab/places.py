@@ -26,6 +26,7 @@ KEYSTONE = f"http://{ADDRESS}:{PORTS['keystone']}/v3"
 # Fake hypervisors, each a nova-compute process in a zone of its own, and the one that hands out bare metal.
 FAKE_HOSTS = {"fake1": "az1", "fake2": "az2"}
 METAL_HOST = "metal1"
+GUEST_HOST = "guest1"  # Runs real guests; it comes and goes while the others stay.
 
 
 def url(name: str) -> str:
