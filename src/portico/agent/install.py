@@ -89,6 +89,8 @@ def main(argv: Sequence[str]) -> int:
         return 1
     for name in written:
         print(name)
+    if not os.path.exists(os.path.join(arguments.root, arguments.python.lstrip("/"))):
+        print("portico agent install: the system needs {}".format(arguments.python), file=sys.stderr)
     if arguments.root == "/" and not arguments.no_start and os.path.isdir("/run/systemd/system"):
         start(bool(arguments.ssh_user))
     return 0

@@ -108,9 +108,9 @@ class Admission:
 
     def facts(self) -> Dict[str, Any]:
         """Return what goes into FACTS: how metadata is reached, and what it says of our public address."""
-        age = time.monotonic() - self._looked_at if self._looked_at is not None else 0.0
-        if self._found.source == instance.SERVICE and age > _LOOK_AGAIN_SECONDS:  # a floating IP may have come since
-            self.look()
+        age = time.monotonic() - self._looked_at if self._looked_at is not None else _LOOK_AGAIN_SECONDS + 1
+        if age > _LOOK_AGAIN_SECONDS and (self._looked_at is None or self._found.source == instance.SERVICE):
+            self.look()  # for the first time since our start, or since a floating IP may have come
         diagnosis = self._found.diagnosis
         return {
             "metadata": self._found.service,

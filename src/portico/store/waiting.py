@@ -30,9 +30,11 @@ def candidates(conn: Connection, instance_id: str) -> list[Row[Any]]:
 
 
 def numbers(conn: Connection, source_address: str) -> tuple[int, int]:
-    """Return how many agents wait from an address, and in all."""
+    """Return how many agents wait, or were refused, from an address and in all."""
     here = func.sum(case((waiting_agents.c.source_address == source_address, 1), else_=0))
-    row = conn.execute(select(here, func.count()).select_from(waiting_agents)).one()
+    row = conn.execute(
+        select(here, func.count()).select_from(waiting_agents).where(waiting_agents.c.state != "admitted")
+    ).one()
     return int(row[0] or 0), int(row[1])
 
 

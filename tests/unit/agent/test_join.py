@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from doubles.metadata import UUID, Metadata
+from doubles.metadata import UUID, Metadata, serving_metadata
 from portico.agent import config, instance
 from portico.agent.config import BadSettings, Settings, load
 from portico.agent.join import Admission, Way, settle
@@ -75,6 +75,26 @@ def test_a_copy_of_an_enrolled_machine_begins_anew(
     Admission(known, again)
     assert (again.credentials.get("bearer"), again.users()) == ((None, {}) if moved else ("secret", {"vnc": "ada"}))
     assert (again.boot_id == boot) is not moved
+
+
+def test_an_enrolled_agent_asks_for_its_public_address_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And tells how it reaches the service; where the settings forbid it, nothing is asked."""
+    file = tmp_path / "product_uuid"
+    file.write_text(UUID)
+    monkeypatch.setattr(instance, "_DMI", str(file))
+    metadata = Metadata(public_address="198.51.100.7")
+    with serving_metadata(metadata) as where:
+        monkeypatch.setenv("PORTICO_AGENT_METADATA", where)
+        for asks in (True, False):
+            known = settings(tmp_path, broker_url="https://mine", ca_fingerprint=F, metadata=asks)
+            state = State(known.state)
+            state.enrolled({"bearer": "secret"}, {"uuid": UUID, "firmware": UUID})
+            metadata.asked.clear()
+            told = Admission(known, state).facts()
+            assert (told["metadata"], told["public_address"]) == (("answers", "198.51.100.7") if asks else ("", ""))
+            assert bool(metadata.asked) is asks
 
 
 def test_the_secret_of_a_waiting_agent_outlives_a_restart_and_ends_with_admission(tmp_path: Path) -> None:
