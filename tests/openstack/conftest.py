@@ -56,3 +56,11 @@ def project(lab: Facts, tmp_path: Path) -> Iterator[Project]:
     made = make_project(lab, tmp_path)
     yield made
     made.clean()
+
+
+@pytest.fixture
+def limited(lab: Facts, tmp_path: Path) -> Iterator[Project]:
+    """The project `vdi2`, whose quotas a test may change."""
+    made = make_project(lab, tmp_path, "vdi2", "broker2")
+    yield made
+    made.clean()

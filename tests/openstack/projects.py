@@ -16,7 +16,11 @@ from portico.domain.model import Placement, RootVolume
 from portico.ports.cloud import CloudContext, MachineSpec
 
 LOOPBACK = ("127.0.0.0/8",)
-QUOTAS = {"vdi": 2000, "vdi2": 20, "small": 2}  # instances, as seeded
+# As seeded, of the project whose quotas tests change.
+QUOTAS = {"compute": {"instances": 20}, "network": {"floatingip": 50}, "volume": {"volumes": 20}}
+
+
+_SET = {"compute": control.set_compute_quota, "network": control.set_network_quota, "volume": control.set_volume_quota}
 
 
 @dataclass
@@ -27,7 +31,7 @@ class Project:
     name: str
     user: str
     state: Path
-    changed: dict[str, dict[str, int]] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
 
     @property
     def mark(self) -> str:
@@ -72,10 +76,15 @@ class Project:
         more = {"image_id": self.lab.images["linux-desktop"], "placement": placement} | self.defaults | values
         return MachineSpec(desktop, self.deployment, f"{self.mark}-{desktop[:8]}", **more)
 
-    def limit(self, **limits: int) -> None:
-        """Change Nova's quota until the test is over."""
-        self.changed.setdefault("compute", {}).update(limits)
-        control.set_compute_quota(self.id, **limits)
+    def room(self, **numbers: int) -> None:
+        """Leave room for so many more of something (instances, floatingip, volumes) until the test is over."""
+        cloud = Cloud(self.user, self.name)
+        for name, number in numbers.items():
+            service, path = {
+                "instances": ("compute", "/servers"), "floatingip": ("network", "/floatingips"), "volumes": ("volume", "/volumes"),
+            }[name]  # fmt: skip
+            self.changed.append(service)
+            _SET[service](self.id, **{name: len(cloud.listed(service, path)) + number})
 
     def holds(self) -> list[str]:
         """List by the lab's own client all that carries this test's mark, as "kind name"."""
@@ -93,8 +102,8 @@ class Project:
 
     def clean(self) -> None:
         """Leave the project as it was."""
-        if "compute" in self.changed:
-            control.set_compute_quota(self.id, instances=QUOTAS[self.name])
+        for service in self.changed:
+            _SET[service](self.id, **QUOTAS[service])
         control.purge(self.user, self.name, self.mark)
 
 

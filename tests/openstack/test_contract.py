@@ -1,30 +1,18 @@
 """The contract of clouds on a real project: what the fake cloud and local desktops do, OpenStack does too."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from tests.contract.suite import Center, CloudContract
-from tests.lab import control
 from tests.lab.facts import Facts
-from tests.openstack.projects import Project, make_project
+from tests.openstack.projects import Project
 
 
 @pytest.fixture
-def project(lab: Facts, tmp_path: Path) -> Iterator[Project]:
-    made = make_project(lab, tmp_path, "vdi2", "broker2")
-    yield made
-    made.clean()
-
-
-@pytest.fixture
-def center(project: Project, lab: Facts) -> Center:
-    def limited(center: Center, number: int) -> object:
-        used = len(control.admin("vdi2").listed("compute", "/servers"))
-        project.limit(instances=used + number)
+def center(limited: Project, lab: Facts) -> Center:
+    def with_quota(center: Center, number: int) -> object:
+        limited.room(instances=number)
         return center.cloud()
 
-    return Center("openstack", project.driver, project.state, lab.images["linux-desktop"], limited, project.defaults)
+    return Center("openstack", limited.driver, limited.state, lab.images["linux-desktop"], with_quota, limited.defaults)
 
 
 @pytest.fixture
