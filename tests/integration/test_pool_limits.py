@@ -87,7 +87,7 @@ def test_what_is_wrong_is_said_at_its_field_when_the_pool_is_saved(fleet: Fleet)
             "display_name_template": "{USER}", "user_data": "a {VM:ADDRESS}", "enforce": True, "deletable": False,
             "time_zone": "Europe/Atlantis",
             "time_limits": [{"start": "8", "stop": "18:00", "weekdays": [7], "start_below": 3, "stop_at": 2}],
-            "placement": {"metadata": {"role": "{NOTHING}"}, "volume": {"type": "fake-fast"}},
+            "placement": {"metadata": {"role": "{NOTHING}"}},
             "actions": [{"action": "set_available"}, {"action": "start"}],
         },
     }  # fmt: skip
@@ -95,7 +95,7 @@ def test_what_is_wrong_is_said_at_its_field_when_the_pool_is_saved(fleet: Fleet)
         configure.create_item(fleet.broker, actor(fleet.broker), "pools", fields)
     wrong = {name.removeprefix("provisioning."): text for name, text in caught.value.fields.items()}
     assert sorted(wrong) == [
-        "actions.0.action", "display_name_template", "enforce", "placement.metadata", "placement.volume.type", "time_limits.0.start",
+        "actions.0.action", "display_name_template", "enforce", "placement.metadata", "time_limits.0.start",
         "time_limits.0.stop_at", "time_limits.0.weekdays", "time_zone", "user_data",
     ]  # fmt: skip
     assert "{USER}" in wrong["display_name_template"]

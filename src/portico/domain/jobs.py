@@ -67,6 +67,14 @@ class DesktopPower:
 
 
 @dataclass(frozen=True, slots=True)
+class DesktopStep:
+    """One step of what is done with a desktop after its build, counted from 0."""
+
+    desktop_id: str
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class AssignmentTimer:
     """What a timer does to an assignment, unless its epoch has moved on; `reason` is the code of what armed it."""
 
@@ -78,7 +86,18 @@ class AssignmentTimer:
     minutes: int | None = None  # what fills the reason's sentence
 
 
-Payload = Nothing | CenterScan | OfCenter | OfLeak | OfPool | OfDesktop | OfAssignment | DesktopPower | AssignmentTimer
+Payload = (
+    Nothing
+    | CenterScan
+    | OfCenter
+    | OfLeak
+    | OfPool
+    | OfDesktop
+    | OfAssignment
+    | DesktopPower
+    | DesktopStep
+    | AssignmentTimer
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +131,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             Kind(
                 "desktop_power", None, "desktop:{desktop_id}", 5, payload=DesktopPower, key_template="{action}:{epoch}"
             ),
+            Kind("desktop_step", None, "desktop:{desktop_id}", 20, payload=DesktopStep, key_template="{step}"),
             Kind(
                 "assignment_timer",
                 None,

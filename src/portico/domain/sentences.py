@@ -138,6 +138,10 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
     "desktop.agent_waiting": (N_("The desktop's agent waits to be admitted."), ADMINISTRATOR),
     "desktop.no_address": (N_("The desktop has no network address."), HELP_DESK),
     "desktop.no_protocol": (N_("The desktop offers no display protocol."), HELP_DESK),
+    "build.step_refused": (
+        N_("The cloud refused “%(action)s” after the build: %(detail)s"),
+        N_("Look at the desktop, then set it available by hand or change what the pool does after a build."),
+    ),
     "build.error": (N_("The cloud could not make the desktop: %(detail)s"), ADMINISTRATOR),
     "build.refused": (N_("The cloud refused to make the desktop: %(detail)s"), ADMINISTRATOR),
     "build.unwanted": (N_("The desktop was not made any more, since nothing asks for it now."), ""),

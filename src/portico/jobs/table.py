@@ -7,6 +7,7 @@ from typing import Any
 from portico.domain.jobs import KINDS
 from portico.errors import CloudError, PorticoError
 from portico.services import (
+    afterbuild,
     agents,
     deletion,
     housekeeping,
@@ -71,6 +72,7 @@ HANDLERS: Mapping[str, Handler] = {
     "desktop_build": _with_claim(provision.build),
     "desktop_delete": _with_claim(deletion.delete),
     "desktop_power": power.carry_out,
+    "desktop_step": afterbuild.carry_out,
     "assignment_timer": release.fire,
     "hand_over": _with_claim(release.carry_out),
     "agents_lost": _nothing_more(agents.note_lost),

@@ -1,21 +1,24 @@
 """What a change or a deletion would touch, in numbers, before anybody presses the button."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
+from portico.domain import pools as pool_rules
 from portico.domain.access import Actor
-from portico.domain.model import PoolCounts, ProvisionLimits
-from portico.domain.provisioning import desktops_to_build
-from portico.services import configure
+from portico.domain.model import Desktop, Pool, Provisioning, ProvisionLimits, TimeLimit
+from portico.domain.provisioning import counted, desktops_to_build, desktops_to_retire
+from portico.services import configure, pool_limits
 from portico.services.broker import Broker
-from portico.store import pools
+from portico.store import desktops, pools
 from portico.store import tables as t
+from portico.store.records import adapter
 from portico.store.scope import Tenant
 
 Item = Mapping[str, Any]
+Record = TypeVar("Record")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +41,46 @@ def of_deletion(broker: Broker, actor: Actor, noun: str, id: str) -> list[Touche
     return _counted(broker, actor, DELETIONS.get(noun), item)
 
 
-def to_build(broker: Broker, actor: Actor, pool_id: str, limits: ProvisionLimits) -> int:
-    """Return how many desktops a pool would start to build at once with these limits; `pool_id` is "" for a new one."""
-    counts = PoolCounts()
-    if pool_id:
-        with broker.db.read() as conn:
-            if pools.get(conn, Tenant(actor.tenant_id), pool_id) is not None:
-                counts = pools.get_counts(conn, [pool_id]).get(pool_id, counts)
-    return desktops_to_build(limits, counts)
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """How many desktops saving a pool starts to build at once, and how many it deletes."""
+
+    build: int = 0
+    retire: int = 0
+
+
+def of_provisioning(broker: Broker, actor: Actor, pool_id: str, typed: Item) -> Effect:
+    """Return what a pool does at once about limits that are being typed; `pool_id` is "" for a new one.
+
+    Of `typed`, what cannot be read (yet) is left aside. Raises nothing: a preview is a courtesy.
+    """
+    pool, there = Pool("", actor.tenant_id, ""), list[Desktop]()
+    with broker.db.read() as conn:
+        if pool_id and (found := pools.get(conn, Tenant(actor.tenant_id), pool_id)) is not None:
+            pool, there = found, desktops.list_of_pool(conn, pool_id)
+        pool = replace(pool, provisioning=_typed(typed))
+        limits = pool_limits.limits_now(broker, conn, pool)
+    seen = counted(pool.provisioning, pool_rules.counts(there))
+    gone = desktops_to_retire(pool, limits, there)
+    return Effect(0 if gone else desktops_to_build(limits, seen), len(gone))
+
+
+def _typed(typed: Item) -> Provisioning:
+    """Return as much of what was typed as decides on sizes."""
+    limits = _record(ProvisionLimits, typed.get("limits")) or ProvisionLimits(False)
+    found = [_record(TimeLimit, window) for window in typed.get("time_limits") or ()]
+    windows = tuple(window for window in found if window is not None)
+    return Provisioning(
+        limits, time_limits=windows, time_zone=str(typed.get("time_zone") or ""), enforce=bool(typed.get("enforce")),
+        count_only_available=bool(typed.get("count_only_available")),
+    )  # fmt: skip
+
+
+def _record(kind: type[Record], typed: Any) -> Record | None:
+    try:
+        return adapter(kind).validate_python({key: value for key, value in typed.items() if value is not None})
+    except (AttributeError, ValueError):
+        return None
 
 
 Counter = Callable[[Connection, Actor, Item], list[Touched]]

@@ -18,9 +18,6 @@ def check(provisioning: Provisioning) -> dict[str, str]:
     wrong = _limits(provisioning) | _tags(provisioning) | _windows(provisioning) | _actions(provisioning.actions)
     if provisioning.enforce and not provisioning.deletable:
         wrong["enforce"] = "Desktops of this pool may not be deleted. Initialize them as deletable, or leave this off."
-    volume = provisioning.placement.volume
-    if volume.type and not volume.create:
-        wrong["placement.volume.type"] = "Let desktops start from a new volume, or choose no type."
     return wrong
 
 

@@ -1,7 +1,7 @@
 """Making desktops: the row is written before the cloud is called, so that a kill at any line leaks nothing."""
 
 import secrets
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -13,10 +13,20 @@ from portico.domain import pools as pool_rules
 from portico.domain import provisioning
 from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
-from portico.domain.model import Desktop, Pool, Reason, Stage, Status
+from portico.domain.model import Desktop, Pool, PoolCounts, ProvisionLimits, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import CloudRefused, Conflict, QuotaExceeded
-from portico.services import desktop_names, endings, instances, membership, pool_limits, specs, trimming
+from portico.services import (
+    afterbuild,
+    desktop_names,
+    endings,
+    finishing,
+    instances,
+    membership,
+    pool_limits,
+    specs,
+    trimming,
+)
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
@@ -43,27 +53,47 @@ def refill(broker: Broker, pool_id: str) -> provisioning.Decision | None:
     raise Conflict("The names of this pool are taken by others too quickly at the moment.")
 
 
-def _refill(broker: Broker, pool_id: str) -> provisioning.Decision | None:
-    now = broker.now()
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A pool at one moment: its counts, the limits that hold, and what it does about them."""
+
+    pool: Pool
+    counts: PoolCounts
+    limits: ProvisionLimits
+    decision: provisioning.Decision
+
+
+def judge(broker: Broker, pool_id: str) -> Judged | None:
+    """Count a pool and decide what it does about its limits now; changes nothing. None when the pool is gone."""
     with broker.db.read() as conn:
         pool = pools.get(conn, _SCOPE, pool_id)
         if pool is None:
             return None
         there = desktops.list_of_pool(conn, pool_id)
-        taken = desktop_names.taken(conn, pool.provisioning.center_id)
         limits = pool_limits.limits_now(broker, conn, pool)
     counts = pool_rules.counts(there)
-    decision = provisioning.plan(pool, counts, now, _paused(pool, broker), limits)
+    decision = provisioning.plan(pool, counts, broker.now(), _paused(pool, broker), limits)
     if decision.build and (objection := _without_network(broker, pool)):
         decision = provisioning.Decision(0, objection)
-    decision = replace(decision, retire=provisioning.desktops_to_retire(pool, limits, there))
+    retire = provisioning.desktops_to_retire(pool, limits, there)
+    if retire:
+        more: dict[str, str | int] = {"pool": pool.name, "number": len(retire), "stop_at": limits.stop_at}
+        decision = provisioning.Decision(0, Reason("pool.above_limit", {**more}), retire)
+    return Judged(pool, counts, limits, decision)
+
+
+def _refill(broker: Broker, pool_id: str) -> provisioning.Decision | None:
+    judged = judge(broker, pool_id)
+    if judged is None:
+        return None
+    pool, decision = judged.pool, judged.decision
     with broker.db.write() as conn:
-        pools.keep_counts(conn, pool_id, asdict(counts), now)
+        pools.keep_counts(conn, pool_id, asdict(judged.counts), broker.now())
         if decision.build:
-            _intend(broker, conn, pool, decision, taken)
+            _intend(broker, conn, pool, decision)
             faults.point("refill.before_commit")
         if decision.retire:
-            trimming.retire(broker, conn, pool, limits, decision.retire)
+            trimming.retire(broker, conn, pool, decision)
     faults.point("refill.after_commit")
     return decision
 
@@ -92,13 +122,14 @@ def _seconds_left(pool: Pool, broker: Broker) -> int:
     return max(0, round((pool.paused_until - broker.now()).total_seconds())) if pool.paused_until else 0
 
 
-def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning.Decision, taken: list[str]) -> None:
+def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning.Decision) -> None:
     """Record what will be built; the pool's build epoch decides which broker may."""
     wanted, now = pool.provisioning, broker.now()
     center = centers.get(conn, _SCOPE, wanted.center_id or "")
     if center is None:
         return
     tags = dict(desktop_names.context(conn, pool, center.name))
+    taken = desktop_names.taken(conn, wanted.center_id)
     zone = pool_limits.zone_of(conn, pool.tenant_id, wanted.time_zone)
     found, following = provisioning.numbered_names(
         wanted.name_template, pool.next_sequence, decision.build, taken, tags
@@ -264,32 +295,5 @@ def _note_failure(broker: Broker, conn: Connection, row: Any) -> None:
 
 
 def note_ready(broker: Broker, conn: Connection, desktop: Desktop) -> bool:
-    """A desktop in the making can be used: move it to `ready` and let its pool forget earlier failures."""
-    now = broker.now()
-    before = (Stage.BUILDING, Stage.PREPARING)
-    if not desktops.move_stage(conn, desktop.id, before, Stage.READY, now, deadline_at=None, stage_reason=""):
-        return False
-    if desktop.built_for_pool:
-        _note_success(broker, conn, desktop, desktop.built_for_pool)
-    seconds = (now - desktop.created_at).total_seconds() if desktop.created_at else 0
-    entry = events.Entry(
-        now, "desktop.ready", desktop.tenant_id, params={"desktop": desktop.name, "seconds": round(seconds, 1)},
-        desktop_id=desktop.id, pool_id=desktop.built_for_pool, center_id=desktop.center_id,
-    )  # fmt: skip
-    events.add(conn, entry)
-    return True
-
-
-def _note_success(broker: Broker, conn: Connection, desktop: Desktop, pool_id: str) -> None:
-    """A build went well: earlier failures are forgotten, unless what is built does not even belong to its pool."""
-    membership.place(broker, conn, [desktop.id])
-    misses = not pools.is_member(conn, pool_id, desktop.id)
-    stopped = "pool.rule_misses_builds" if misses else ""
-    pools.resume(conn, pool_id, stopped)
-    if misses:
-        entry = events.Entry(
-            broker.now(), stopped, desktop.tenant_id, level="error", desktop_id=desktop.id, pool_id=pool_id,
-            params={"desktop": desktop.name},
-        )  # fmt: skip
-        events.add(conn, entry)
-    enqueue(broker, conn, "pool_stats", OfPool(pool_id), tenant_id=desktop.tenant_id)
+    """A desktop in the making answers: what its pool wants done with new ones is begun, else it is ready at once."""
+    return not afterbuild.begin(broker, conn, desktop) and finishing.ready(broker, conn, desktop)

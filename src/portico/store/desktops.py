@@ -179,6 +179,14 @@ def move_stage(
     return True
 
 
+def go_to_step(conn: Connection, desktop_id: str, step: int, at: datetime, deadline: datetime) -> bool:
+    """Move a built desktop on to a step, due `at`; its epoch (step + 1) says how far it is, and the rowcount who moved it."""
+    stages = (str(Stage.BUILDING), str(Stage.PREPARING))
+    here = (desktops.c.id == desktop_id) & desktops.c.stage.in_(stages) & (desktops.c.epoch == step)
+    values = {"stage": str(Stage.PREPARING), "stage_at": at, "deadline_at": deadline, "epoch": step + 1}
+    return conn.execute(update(desktops).where(here).values(values)).rowcount == 1
+
+
 def retire(conn: Connection, desktop_id: str, now: datetime) -> bool:
     """Move a desktop that nobody has to `deleting`. Who takes its seat at this moment and this UPDATE cannot both win.
 

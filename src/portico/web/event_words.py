@@ -115,6 +115,13 @@ DESKTOPS: Mapping[str, str] = {
 
 FLEET: Mapping[str, str] = {
     "pool.building": N_("%(names)s is being made for %(pool)s."),
+    "desktop.step_done": N_("“%(action)s” was done with the new desktop %(desktop)s."),
+    "desktop.step_done:start": N_("%(desktop)s was started after its build."),
+    "desktop.step_done:poweroff": N_("%(desktop)s was switched off after its build."),
+    "desktop.step_done:snapshot": N_("An image of %(desktop)s was ordered after its build."),
+    "desktop.step_done:set_available": N_("%(desktop)s was set available after its build."),
+    "desktop.step_done:set_unavailable": N_("%(desktop)s was set unavailable after its build."),
+    "desktop.step_refused": N_("“%(action)s” was refused for the new desktop %(desktop)s: %(detail)s"),
     "pool.retiring": N_("%(number)s desktops of %(pool)s above its limit of %(stop_at)s are deleted."),
     "pool.quota": N_("Building for %(pool)s pauses, the quota of %(center)s is used up: %(detail)s"),
     "pool.stopped_by_errors": N_("Building for %(pool)s has stopped after %(failures)s failures in a row."),

@@ -13,6 +13,8 @@ from portico.web.rendering import N_
 TRUE = ("on", "true", "1", "yes")
 LINE_LIMIT = 200  # lines of one list in a form
 ORDER_PLACES = 4
+GONE = N_("What is chosen here is not there any more. Choose another one.")
+GONE_MANY = N_("Some of what is chosen here is not there any more. Take it out.")
 SECRETS = ("secret", "secret area")
 
 
@@ -27,7 +29,10 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Widget:
-    """A field as it is shown. `kind`: text, number, flag, secret, secret area, area, choice, many, order, areas, json, lines."""
+    """A field as it is shown.
+
+    `kind`: text, number, flag, time, secret, secret area, area, choice, many, days, words, pairs, order, areas, json, lines.
+    """
 
     name: str
     label: str
@@ -42,6 +47,12 @@ class Widget:
     blank: bool = False  # nothing chosen is an empty text rather than nothing
     columns: tuple["Widget", ...] = ()  # of a line
     lines: tuple[tuple["Widget", ...], ...] = ()
+    needs: str = ""  # the name of the flag without which it says nothing
+
+    @property
+    def wants_attention(self) -> bool:
+        """Tell whether its section opens by itself: for what is wrong, and for lines that somebody has made."""
+        return bool(self.error or self.note or self.lines)
 
     @property
     def dom_id(self) -> str:
@@ -125,7 +136,7 @@ def _value(form: FormData, widget: Widget) -> tuple[Any, str]:
             return typed.lower() in TRUE, ""
         case "number":
             return _number(typed)
-        case "many":
+        case "many" | "days":
             return [str(value) for value in form.getlist(widget.name) if value], ""
         case "order":
             places = [str(form.get(f"{widget.name}.{place}") or "") for place in range(ORDER_PLACES)]
@@ -135,6 +146,10 @@ def _value(form: FormData, widget: Widget) -> tuple[Any, str]:
             return {area: level for area, level in levels.items() if level in ("view", "edit")}, ""
         case "json":
             return _json(typed)
+        case "words":
+            return list(dict.fromkeys(word.strip() for word in typed.split(",") if word.strip())), ""
+        case "pairs":
+            return _pairs(typed)
         case "lines":
             return lines_of(form, widget.name, widget.columns), ""
         case "choice":
@@ -164,6 +179,18 @@ def _json(typed: str) -> tuple[Any, str]:
         return typed, N_('This is not JSON. It looks like {"name": "value"}.')
 
 
+def _pairs(typed: str) -> tuple[Any, str]:
+    """Return names with values out of lines such as `name=value`."""
+    found: dict[str, str] = {}
+    for line in typed.replace("\r\n", "\n").split("\n"):
+        name, equals, value = line.partition("=")
+        if equals and name.strip():
+            found[name.strip()] = value.strip()
+        elif line.strip():
+            return typed, N_("Write one name=value in each line.")
+    return found, ""
+
+
 def _filled(widget: Widget, data: Mapping[str, Any], errors: Mapping[str, str]) -> Widget:
     value = get(data, widget.name, widget.value)  # A line that was just added begins with the defaults.
     error = errors.get(widget.name, "")
@@ -180,8 +207,19 @@ def _filled(widget: Widget, data: Mapping[str, Any], errors: Mapping[str, str]) 
         return replace(widget, error=error)
     if widget.kind == "json" and not isinstance(value, str):
         value = json.dumps(value, indent=2, sort_keys=True) if value else ""
+    if widget.kind == "pairs" and not isinstance(value, str):
+        value = "\n".join(f"{key}={text}" for key, text in (value or {}).items())
+    if widget.kind == "words" and not isinstance(value, str):
+        value = ", ".join(value or ())
+    if widget.kind == "time":
+        value = "00:00" if value == "24:00" else value
+    if widget.kind in ("many", "days"):
+        value = [str(one) for one in value or ()]
+        known = {option.value for option in widget.options}
+        lost = tuple(Option(one, one) for one in value if one not in known)
+        note = GONE_MANY if lost else widget.note
+        return replace(widget, value=value, error=error, options=(*widget.options, *lost), note=note)
     if widget.kind == "choice" and value and str(value) not in {option.value for option in widget.options}:
         gone = Option(str(value), str(value))
-        note = N_("What is chosen here is not there any more. Choose another one.")
-        return replace(widget, value=value, error=error, options=(*widget.options, gone), note=note)
+        return replace(widget, value=value, error=error, options=(*widget.options, gone), note=GONE)
     return replace(widget, value=value, error=error)

@@ -132,6 +132,7 @@ JOB_KINDS = {
     "desktop_build": N_("Make a desktop"),
     "desktop_delete": N_("Delete a desktop"),
     "desktop_power": N_("Change the power of a desktop"),
+    "desktop_step": N_("Do what a pool wants done with a new desktop"),
     "assignment_timer": N_("Do what a plan says when its time has come"),
     "hand_over": N_("Get a desktop ready for its next user"),
     "agents_lost": N_("Look for agents that fell silent"),

@@ -8,6 +8,7 @@ from portico.domain.jobs import (
     AssignmentTimer,
     CenterScan,
     DesktopPower,
+    DesktopStep,
     Nothing,
     OfAssignment,
     OfCenter,
@@ -32,6 +33,7 @@ SAMPLES: dict[type[Payload], Payload] = {
     OfDesktop: OfDesktop("d1"),
     OfAssignment: OfAssignment("a1"),
     DesktopPower: DesktopPower("d1", "start"),
+    DesktopStep: DesktopStep("d1", 2),
     AssignmentTimer: AssignmentTimer("a1", 3, "release", "release.after_log_out"),
 }
 

@@ -126,19 +126,42 @@ _AREAS = (
                 N_("All desktops that match. Those that are built for the pool must match as well."), False,
             ),
             Section(
-                N_("Provisioning"),
+                N_("What is built"),
                 (
-                    "provisioning.limits.enabled", "provisioning.limits.start_below", "provisioning.limits.stop_at",
-                    "provisioning.center_id", "provisioning.image", "provisioning.flavor", "provisioning.network",
-                    "provisioning.name_template", "provisioning.deletable",
+                    "provisioning.center_id", "provisioning.image", "provisioning.flavor", "provisioning.name_template",
+                    "provisioning.display_name_template", "provisioning.deletable",
                 ),
                 N_("Portico builds desktops so that some are always free."),
             ),
             Section(
+                N_("Where"),
+                (
+                    "provisioning.network", "provisioning.placement.zone", "provisioning.placement.security_groups",
+                    "provisioning.placement.default_security_group", "provisioning.placement.floating_ip",
+                    "provisioning.placement.floating_network",
+                ),
+            ),
+            Section(
+                N_("Limits"),
+                (
+                    "provisioning.limits.enabled", "provisioning.limits.start_below", "provisioning.limits.stop_at",
+                    "provisioning.enforce", "provisioning.count_only_available",
+                ),
+            ),
+            Section(
+                N_("When"), ("provisioning.time_limits", "provisioning.time_zone"),
+                N_("Windows of time have limits of their own, such as fewer desktops at night. The first open one holds."), False,
+            ),
+            Section(
+                N_("After the build"), ("provisioning.actions", "provisioning.start_unavailable"),
+                N_("Done in this order, once, with each new desktop as soon as it answers."), False,
+            ),
+            Section(
                 N_("More about new desktops"),
                 (
-                    "provisioning.sequence_start", "provisioning.max_sessions", "provisioning.start_unavailable",
-                    "provisioning.user_data", "provisioning.options",
+                    "provisioning.placement.volume", "provisioning.placement.server_group", "provisioning.placement.key_pair",
+                    "provisioning.placement.config_drive", "provisioning.placement.metadata", "provisioning.user_data",
+                    "provisioning.sequence_start", "provisioning.max_sessions", "provisioning.options",
                 ),
                 is_open=False,
             ),

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.domain import access
-from portico.domain.model import ProvisionLimits
 from portico.errors import Conflict, Invalid
 from portico.services import centers, configure, consequences
 from portico.services.configure import Query
@@ -178,14 +177,12 @@ def form_context(
     }
 
 
-def _builds(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -> int | None:
-    """Return how many desktops saving the pool would build at once; None for what builds nothing."""
+def _builds(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -> consequences.Effect | None:
+    """Return what saving the pool does at once; None for what builds nothing."""
     if area.noun != "pools":
         return None
-    typed = forms.get(item, "provisioning.limits", {})
-    numbers = [value if isinstance(value := typed.get(name), int) else 0 for name in ("start_below", "stop_at")]
-    limits = ProvisionLimits(bool(typed.get("enabled")), *numbers)
-    return consequences.to_build(broker_of(request), me.actor, str(item.get("id") or ""), limits)
+    typed = forms.get(item, "provisioning", {})
+    return consequences.of_provisioning(broker_of(request), me.actor, str(item.get("id") or ""), typed)
 
 
 def _form(
@@ -197,9 +194,12 @@ def _form(
 def _read(
     request: Request, me: SignedIn, area: Area, form: FormData, old: Mapping[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, str], Layout]:
-    center_id = str(form.get("provisioning.center_id") or "") or None
     kind = str(form.get("kind") or (old or {}).get("kind") or "")
-    made = layout(broker_of(request), me.actor, area, {"provisioning": {"center_id": center_id}, "kind": kind})
+    asked: dict[str, Any] = {"kind": kind, "provisioning": {"center_id": None}}
+    for name in form:
+        if name.startswith("provisioning.placement.") or name == "provisioning.center_id":
+            forms.put(asked, name, form.get(name) or None)
+    made = layout(broker_of(request), me.actor, area, asked)
     data, wrong = forms.read(form, made.widgets.values())
     for name in LINES:
         if name in made.widgets and str(form.get("intent") or "").partition("/")[0] == name:

@@ -11,7 +11,7 @@ from portico.services import centers, configure
 from portico.services.broker import Broker
 from portico.web.admin import cells
 from portico.web.admin.areas import AREAS, Area
-from portico.web.forms import Option, Widget
+from portico.web.forms import Option, Widget, get
 from portico.web.rendering import N_
 
 # Fields that name items of another noun: path → noun.
@@ -21,21 +21,40 @@ MENUS = {
     "assignments.protocol_plan_id": "protocol-plans", "assignments.power_plan_id": "power-plans",
     "assignments.release_plan_id": "release-plans",
 }  # fmt: skip
-CLOUD_MENUS = {"provisioning.image": "images", "provisioning.flavor": "flavors", "provisioning.network": "networks"}
-LINES = ("assignments", "rule.rules")
+CLOUD_MENUS = {
+    "provisioning.image": "images", "provisioning.flavor": "flavors", "provisioning.network": "networks",
+    "provisioning.placement.zone": "zones", "provisioning.placement.security_groups": "security_groups",
+    "provisioning.placement.floating_network": "floating_networks", "provisioning.placement.volume.type": "volume_types",
+    "provisioning.placement.server_group": "server_groups", "provisioning.placement.key_pair": "key_pairs",
+}  # fmt: skip
+PLACEMENT = "provisioning.placement"
+VOLUME = f"{PLACEMENT}.volume"
+# What says nothing without a flag above it, and what is not asked for where the cloud has none of what it is about.
+NEEDS = {f"{PLACEMENT}.floating_network": f"{PLACEMENT}.floating_ip"} | {
+    f"{VOLUME}.{name}": f"{VOLUME}.create" for name in ("size_gib", "type", "delete_with_machine")
+}
+BELONGS = {
+    f"{PLACEMENT}.default_security_group": "security_groups",
+    f"{PLACEMENT}.floating_ip": "floating_networks",
+} | {f"{VOLUME}.{name}": "volume_types" for name in ("create", "size_gib", "delete_with_machine")}
+DAYS = tuple(
+    Option(str(number), day)
+    for number, day in enumerate((N_("Mon"), N_("Tue"), N_("Wed"), N_("Thu"), N_("Fri"), N_("Sat"), N_("Sun")))
+)
+KINDS = {
+    "provisioning.time_limits.start": "time", "provisioning.time_limits.stop": "time", f"{PLACEMENT}.metadata": "pairs",
+}  # fmt: skip
+LINES = ("assignments", "rule.rules", "provisioning.time_limits", "provisioning.actions")
 ORDERS = {"protocols": ("vnc", "ssh", "rdp")}
 PROSE = ("notes", "provisioning.user_data")
 HIDDEN_IN_LINES = ("id",)
-# What provisioning does not act on yet is not asked for.
-NOT_ASKED = tuple(
-    f"provisioning.{name}"
-    for name in ("display_name_template", "enforce", "count_only_available", "time_limits", "actions", "placement")
-)
 WORDS = {
     "none": N_("Nothing"), "shutdown": N_("Shut down"), "stop": N_("Cut the power"), "suspend": N_("Suspend"), "reboot": N_("Reboot"),
     "and": N_("All conditions"), "or": N_("Any condition"), "available": N_("Available"), "unavailable": N_("Unavailable"),
     "random": N_("Any"), "previously assigned": N_("The one used last"), "oldest first": N_("The oldest"),
     "least recently offered": N_("The one that rested longest"), "running first": N_("A running one"),
+    "start": N_("Start it"), "poweroff": N_("Switch it off"), "snapshot": N_("Make an image of it"),
+    "set_available": N_("Set it available"), "set_unavailable": N_("Set it unavailable"),
     "desktop": N_("Name of the desktop"), "pool": N_("Name of the pool"), "display name": N_("Display name"),
     "eq": N_("is"), "ne": N_("is not"), "ct": N_("contains"), "nc": N_("does not contain"), "bw": N_("begins with"),
     "ew": N_("ends with"), "gt": N_("is more than"), "lt": N_("is less than"), "ip": N_("is in network"), "np": N_("is not in network"),
@@ -61,10 +80,8 @@ class Layout:
 
 def layout(broker: Broker, actor: Actor, area: Area, item: Mapping[str, Any]) -> Layout:
     """Return the empty form of an area; `item` tells which center's menus and which kind's settings to read."""
-    infos = [info for info in configure.describe(area.noun).fields if not _below(info.name, (*LINES, *NOT_ASKED))]
-    widgets = {
-        info.name: _widget(broker, actor, info) for info in infos if info.name != "kind" and info.name not in NOT_ASKED
-    }
+    infos = [info for info in configure.describe(area.noun).fields if not _below(info.name, LINES)]
+    widgets = {info.name: _widget(broker, actor, info) for info in infos if info.name != "kind"}
     problem, read = "", False
     advanced: frozenset[str] = frozenset()
     if area.noun == "pools":
@@ -99,11 +116,15 @@ def _widget(broker: Broker, actor: Actor, info: Any, path: str = "") -> Widget:
             required=True,
             options=tuple(Option(value, WORDS.get(value, value)) for value in info.choices),
         )
+    elif name in KINDS:
+        made = replace(made, kind=KINDS[name])
+    elif name == "provisioning.time_limits.weekdays":
+        made = replace(made, kind="days", options=DAYS)
     elif name in PROSE:
         made = replace(made, kind="area")
     elif info.type == "list":
         made = replace(made, kind="many")
-    return made
+    return replace(made, needs=NEEDS.get(name, ""))
 
 
 def _line(broker: Broker, actor: Actor, noun: str, name: str) -> tuple[Widget, ...]:
@@ -121,16 +142,22 @@ def _with_cloud(
     """Fill the menus that only the cloud knows; without an answer they are fields to type into."""
     center_id = (item.get("provisioning") or {}).get("center_id")
     if not center_id:
-        return widgets, "", False
+        return {name: made for name, made in widgets.items() if not _below(name, (PLACEMENT,))}, "", False
     try:
         choices = centers.choices(broker, actor, center_id)
     except PorticoError as problem:
-        return widgets, problem.sentence, False
+        groups = f"{PLACEMENT}.security_groups"
+        return widgets | {groups: replace(widgets[groups], kind="words")}, problem.sentence, False
     filled = dict(widgets)
-    for name, menu in CLOUD_MENUS.items():
+    for name, menu in (CLOUD_MENUS | BELONGS).items():
         options = tuple(Option(choice.value, choice.label, choice.note) for choice in getattr(choices, menu))
-        if options:
-            filled[name] = replace(widgets[name], kind="choice", options=options, blank=widgets[name].kind == "text")
+        widget = filled[name]
+        if not options and _below(name, (PLACEMENT,)) and not get(item, name):
+            del filled[name]
+        elif name in CLOUD_MENUS and widget.kind == "many":
+            filled[name] = replace(widget, options=options)
+        elif name in CLOUD_MENUS and options:
+            filled[name] = replace(widget, kind="choice", options=options, blank=widget.kind == "text")
     return filled, "", True
 
 

@@ -8,17 +8,28 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.domain import access
-from portico.domain.model import ProvisionLimits
 from portico.services import consequences
 from portico.services.sessions import SignedIn
+from portico.web import forms
 from portico.web.admin.frame import area_of
+from portico.web.forms import Widget
 from portico.web.guard import PageRoute, posted
 from portico.web.rendering import broker_of, page
 from portico.web.words import NN_
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
-MOST = 100_000
+# What decides on the size of a pool, as far as its form is read for a preview.
+SIZES = (
+    Widget("provisioning.limits.enabled", "", "flag"), Widget("provisioning.limits.start_below", "", "number"),
+    Widget("provisioning.limits.stop_at", "", "number"), Widget("provisioning.enforce", "", "flag"),
+    Widget("provisioning.count_only_available", "", "flag"), Widget("provisioning.time_zone", ""),
+    Widget(
+        "provisioning.time_limits", "", "lines",
+        columns=(Widget("weekdays", "", "days"), Widget("start", ""), Widget("stop", ""), Widget("start_below", "", "number"),
+                 Widget("stop_at", "", "number")),
+    ),
+)  # fmt: skip
 # What is touched → the words for one and for many.
 CHANGED = {
     "users": NN_("It holds for %(num)d user.", "It holds for %(num)d users."),
@@ -52,17 +63,10 @@ DELETED = {
 
 @router.post("/pools/{pool_id}/preview")
 def builds(request: Request, form: Annotated[FormData, Depends(posted)], pool_id: str) -> Response:
-    """Show how many desktops the limits that are being typed would build at once."""
+    """Show how many desktops the limits that are being typed would build and delete at once."""
     me: SignedIn = request.state.me
     area_of(me, "pools", access.Level.EDIT)
-    start_below, stop_at = (_number(form, f"provisioning.limits.{name}") for name in ("start_below", "stop_at"))
-    enabled = str(form.get("provisioning.limits.enabled") or "") == "on"
-    limits = ProvisionLimits(enabled=enabled, start_below=start_below, stop_at=stop_at)
+    typed, _ = forms.read(form, SIZES)
     wanted = "" if pool_id == "new" else pool_id
-    number = consequences.to_build(broker_of(request), me.actor, wanted, limits)
-    return page(request, "admin/builds.html", me, builds=number)
-
-
-def _number(form: FormData, name: str) -> int:
-    text = str(form.get(name) or "").strip()
-    return min(int(text), MOST) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    effect = consequences.of_provisioning(broker_of(request), me.actor, wanted, typed["provisioning"])
+    return page(request, "admin/builds.html", me, builds=effect)
