@@ -130,7 +130,8 @@ def test_while_the_center_is_silent_nothing_that_was_chosen_is_lost(client: Test
     text = client.get(f"/admin/pools/{pool}?tab=settings").text
     assert "The center does not answer, so its menus cannot be read." in text
     assert Page(text).field(f"{PLACEMENT}.security_groups") == "default"
-    form = typed(placement__zone="fake-zone", placement__security_groups="default, fake-desktops")
+    form = typed(placement__zone="fake-zone", placement__security_groups="default, fake-desktops",
+                 placement__volume__size_gib="0")  # fmt: skip
     answer = client.post(f"/admin/pools/{pool}/edit", data={"csrf": csrf} | form, headers=SAME)
     assert answer.status_code == 303
     kept = fleet.row(t.pools, pool).body["provisioning"]["placement"]

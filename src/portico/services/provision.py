@@ -22,7 +22,6 @@ from portico.services import (
     endings,
     finishing,
     instances,
-    membership,
     pool_limits,
     specs,
     trimming,
