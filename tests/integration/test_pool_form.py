@@ -206,3 +206,17 @@ def test_rest_describes_every_field_of_provisioning(fleet: Fleet) -> None:
     assert fields["provisioning.actions.action"].choices[-1] == "set_unavailable"
     made = configure.create_item(fleet.broker, actor(fleet.broker), "pools", {"name": "Bare"})
     assert made["provisioning"]["placement"]["default_security_group"] is True
+
+
+@pytest.mark.capability("S096", "S108")
+def test_the_pools_page_tells_the_limits_of_now_and_when_others_hold(client: TestClient, fleet: Fleet) -> None:
+    """Inside of a window its limits are told, and what follows it."""
+    log_in(client)
+    always = {"weekdays": list(range(7)), "start_below": 4, "stop_at": 10}
+    hours = [{**always, "start": "00:00", "stop": "24:00"}]
+    day = [{**always, "weekdays": [fleet.clock().weekday()], "start": "00:00", "stop": "24:00"}]
+    for number, (windows, changes) in enumerate(((hours, False), (day, True))):
+        pool = fleet.pool(f"Lab {number}", start_below=2, stop_at=6, time_limits=windows)
+        text = client.get(f"/admin/pools/{pool}").text
+        assert "Builds when fewer than 4 desktops are unassigned, up to 10 in all." in text
+        assert ("Then: below 2, up to 6" in text) is changes
