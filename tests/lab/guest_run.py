@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.lab import cluster, guest_image, guest_seed, install, processes, schemas
@@ -51,10 +52,7 @@ def down() -> None:
     if not any(processes.alive(name) for name in ours) and not services.STATE.exists():
         return
     with cluster.alone():
-        try:
-            guest_seed.forget()
-        except (OSError, Refused, TimeoutError) as trouble:  # A lab that is going down itself need not be told.
-            say(f"OpenStack keeps something of the guests' hypervisor: {trouble}")
+        _tell(guest_seed.forget)
         taps = _ports() if processes.alive("guest-ovs-switch") else []
         processes.stop(f"nova-compute-{GUEST_HOST}")
         _end_guests()
@@ -69,6 +67,14 @@ def down() -> None:
             shutil.rmtree(directory, ignore_errors=True)
         if services.QEMU_CONF.exists() and services.QEMU_CONF.read_text().startswith(services.QEMU_MARK):
             services.QEMU_CONF.unlink()
+
+
+def _tell(forget: Callable[[], None]) -> None:
+    """Let OpenStack forget something; a lab that does not answer any more need not be told."""
+    try:
+        forget()
+    except (OSError, Refused, TimeoutError) as trouble:
+        say(f"OpenStack keeps something of the guests' hypervisor: {trouble}")
 
 
 def _install() -> None:
@@ -166,6 +172,7 @@ def _leave_ovn() -> None:
     """Take this machine out of OVN's list of chassis; the controller does so itself when it is told to end in peace."""
     if processes.alive("guest-ovn-controller"):
         processes.stop("guest-ovn-controller", 20)
+    _tell(guest_seed.forget_agents)
     south = f"--db=unix:{RUN}/ovnsb_db.sock"
     _try("ovn-sbctl", "--timeout=10", south, "--if-exists", "chassis-del", GUEST_HOST)
     _try("ovn-sbctl", "--timeout=10", south, "--if-exists", "destroy", "Chassis_Private", GUEST_HOST)

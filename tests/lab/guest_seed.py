@@ -39,6 +39,14 @@ def forget() -> None:
         admin.delete("compute", f"/os-services/{service['id']}")
 
 
+def forget_agents() -> None:
+    """Let Neutron forget what answered for this machine, once it has ended: else it is listed as dead for ever."""
+    admin = Cloud("admin", "admin")
+    for agent in admin.listed("network", "/agents"):
+        if agent["host"] == HOST:
+            admin.delete("network", f"/agents/{agent['id']}")
+
+
 def _isolate(admin: Cloud) -> None:
     """Let only flavors that ask for it onto the hypervisor, and them nowhere else."""
     admin.put("placement", f"/traits/{TRAIT}", None)
