@@ -79,9 +79,10 @@ def test_a_free_floating_ip_is_taken_and_left_as_it_was_found(project: Project, 
     wanted = {"floating_network_id": lab.external["public"], "description": f"spare {project.mark}"}
     spare = broker.post("network", "/floatingips", {"floatingip": wanted})["floatingip"]
     cloud = project.cloud()
-    before = {one["id"] for one in broker.listed("network", "/floatingips")}
     external_id = cloud.create(project.spec(floating_ip=True, floating_network="public"))
-    assert {one["id"] for one in broker.listed("network", "/floatingips")} == before
+    made = [one for one in broker.listed("network", "/floatingips") if project.deployment in one["description"]]
+    assert made == []
+    wait_for(cloud, external_id, lambda machine: machine.public_address is not None)
     cloud.delete(external_id)
     until("the machine is gone", lambda: cloud.look(external_id) is None)
     left = broker.get("network", f"/floatingips/{spare['id']}")["floatingip"]
