@@ -10,7 +10,7 @@ PYTEST := $(PYTHON) -m pytest
 PARTS := tests/unit tests/contract tests/integration tests/e2e
 MESSAGES := $(PYTHON) -m babel.messages.frontend -q
 
-.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint lab lab-down lab-guests lab-guests-down lab-e2e test test-openstack test-full bench capabilities \
+.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint lab lab-down lab-guests lab-guests-down lab-e2e test test-openstack test-full bench bench-openstack capabilities \
   messages reference lock clean
 
 help: ## Show this list
@@ -71,6 +71,9 @@ test-full: setup lint ## The whole matrix: more examples for each property, and 
 
 bench: setup ## Print ratios of this machine, as in docs/reference/performance.md
 	@$(PYTHON) -W ignore -m tests.bench
+
+bench-openstack: setup lab ## Print what inventory and provisioning cost beside the bare calls to OpenStack, on the lab
+	@$(PYTHON) -W ignore -m tests.bench.openstack
 
 capabilities: ## Print which lines of docs/reference/capabilities.md are proven, after make test and make test-openstack
 	@python3 tests/capability_table.py build/capabilities.json build/capabilities-openstack.json build/capabilities-guest.json
