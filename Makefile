@@ -10,11 +10,11 @@ PYTEST := $(PYTHON) -m pytest
 PARTS := tests/unit tests/contract tests/integration tests/e2e
 MESSAGES := $(PYTHON) -m babel.messages.frontend -q
 
-.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint lab lab-down test test-openstack test-full bench capabilities \
+.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint lab lab-down lab-guests lab-guests-down lab-e2e test test-openstack test-full bench bench-openstack capabilities \
   messages reference lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: ## Install all that the tests need (packages of the system as root or with sudo)
 	@tools/setup test
@@ -53,8 +53,18 @@ lab: setup-python ## Bring real OpenStack services up on this machine, on loopba
 lab-down: ## Stop the OpenStack services; what was made in them is gone, what was installed stays
 	@python3 -m tests.lab down
 
+lab-guests: lab ## Add a hypervisor that runs real guests, emulated, to the OpenStack services
+	@$(PYTHON) -m tests.lab guest-up
+
+lab-guests-down: ## Delete all real guests and take their hypervisor away
+	@python3 -m tests.lab guest-down
+
 test-openstack: setup lab ## Bring the lab up and run the OpenStack suite on it; leaves build/capabilities-openstack.json
 	@$(PYTEST) --capabilities build/capabilities-openstack.json tests/openstack $(ARGS)
+
+lab-e2e: setup lab-guests ## Drive a real guest from a browser, log-in to end; pictures and times land in build/lab-e2e
+	@$(PYTEST) -q -s --capabilities build/capabilities-guest.json tests/lab_e2e $(ARGS); status=$$?; \
+	  $(PYTHON) -m tests.lab guest-down; exit $$status
 
 test-full: setup lint ## The whole matrix: more examples for each property, and everything of make test
 	@HYPOTHESIS_PROFILE=full $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder --capabilities build/capabilities.json $(PARTS) $(ARGS)
@@ -62,8 +72,11 @@ test-full: setup lint ## The whole matrix: more examples for each property, and 
 bench: setup ## Print ratios of this machine, as in docs/reference/performance.md
 	@$(PYTHON) -W ignore -m tests.bench
 
+bench-openstack: setup lab ## Print what inventory and provisioning cost beside the bare calls to OpenStack, on the lab
+	@$(PYTHON) -W ignore -m tests.bench.openstack
+
 capabilities: ## Print which lines of docs/reference/capabilities.md are proven, after make test and make test-openstack
-	@python3 tests/capability_table.py build/capabilities.json build/capabilities-openstack.json
+	@python3 tests/capability_table.py build/capabilities.json build/capabilities-openstack.json build/capabilities-guest.json
 
 messages: setup-python ## Extract texts, update and compile the catalogues
 	@$(MESSAGES) extract -F babel.cfg -k _ -k N_ -k NN_:1,2 --no-location --sort-output --project Portico -o src/portico/locale/portico.pot src/portico

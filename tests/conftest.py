@@ -2,8 +2,11 @@
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
+# Its assertions are to speak as those of a test module do.
+pytest.register_assert_rewrite("tests.contract.suite")
 pytest_plugins = ["tests.capabilities", "tests.databases"]
 
 settings.register_profile("default", deadline=None, print_blob=True, max_examples=50)

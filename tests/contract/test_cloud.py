@@ -1,4 +1,4 @@
-"""One suite for every cloud driver: what services may rely on, whichever cloud a center has."""
+"""The contract of clouds on the drivers that need no cloud, and what is theirs alone."""
 
 import os
 import pwd
@@ -7,43 +7,21 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.contract.suite import Center, CloudContract, machine_of, usable, wait_for
 
 from portico.clouds import local_account, local_processes
 from portico.clouds.fake import Fake, FakeSettings
 from portico.clouds.local import Local, LocalSettings
 from portico.clouds.static import Static, StaticSettings
 from portico.domain.model import Power, PowerAction
-from portico.errors import CloudError, CloudNotFound, CloudRefused, Invalid, QuotaExceeded
-from portico.ports.cloud import Cloud, CloudContext, Machine, MachineSpec
+from portico.errors import CloudError, CloudRefused, Invalid, QuotaExceeded
+from portico.ports.cloud import CloudContext, MachineSpec
 
 IMAGE = {"fake": "fake-linux", "local": "linux-shell"}
-UNKNOWN = ("local-000000000000", "never-was", "../../etc", "")
-
-
-@dataclass(frozen=True)
-class Center:
-    """A driver under test, and how to have another of it over the same machines, as after a restart of the broker."""
-
-    kind: str
-    make: Callable[..., Any]
-    state: Path
-
-    @property
-    def deployment(self) -> str:
-        """Another one for each test, for accounts and processes of a machine are named by it and tests run side by side."""
-        return f"deployment-{self.state.name}"
-
-    def cloud(self, **settings: Any) -> Any:
-        return self.make(CloudContext(self.deployment, f"center-{self.state.name}", self.state), **settings)
-
-    def spec(self, desktop_id: str = "desktop-1", **values: Any) -> MachineSpec:
-        tags = {"pool": "engineering"}
-        return MachineSpec(desktop_id, self.deployment, f"name-of-{desktop_id}", IMAGE[self.kind], tags=tags, **values)
 
 
 def make_fake(context: CloudContext, quota: int = 1000, **settings: Any) -> Fake:
@@ -61,6 +39,10 @@ def make_static(context: CloudContext) -> Static:
 MAKERS: dict[str, Callable[..., Any]] = {"fake": make_fake, "local": make_local, "static": make_static}
 
 
+def a_center(kind: str, state: Path) -> Center:
+    return Center(kind, MAKERS[kind], state, IMAGE.get(kind, ""), provisions=kind in IMAGE)
+
+
 @pytest.fixture
 def state() -> Iterator[Path]:
     # Not pytest's own directory: the accounts of local desktops must be able to pass through it.
@@ -75,189 +57,21 @@ def state() -> Iterator[Path]:
 
 @pytest.fixture(params=sorted(MAKERS))
 def center(request: pytest.FixtureRequest, state: Path) -> Center:
-    return Center(request.param, MAKERS[request.param], state)
+    return a_center(request.param, state)
 
 
 @pytest.fixture(params=sorted(IMAGE))
 def provisioning(request: pytest.FixtureRequest, state: Path) -> Center:
-    return Center(request.param, MAKERS[request.param], state)
+    return a_center(request.param, state)
 
 
 @pytest.fixture
 def local(state: Path) -> Center:
-    return Center("local", make_local, state)
+    return a_center("local", state)
 
 
-def machine_of(cloud: Cloud, external_id: str) -> Machine | None:
-    return next((machine for machine in cloud.scan().machines if machine.external_id == external_id), None)
-
-
-def wait_for(cloud: Cloud, external_id: str, wanted: Callable[[Machine], bool], seconds: float = 30) -> Machine:
-    until = time.monotonic() + seconds
-    while True:
-        machine = machine_of(cloud, external_id)
-        if machine and wanted(machine):
-            return machine
-        assert time.monotonic() < until, machine
-        time.sleep(0.05)
-
-
-def usable(machine: Machine) -> bool:
-    return machine.ready and machine.power is Power.RUNNING
-
-
-@pytest.mark.capability("S009", "S090")
-def test_a_full_scan_is_complete_and_says_so(center: Center) -> None:
-    """Only a scan of everything is complete; machines have unique ids."""
-    scan = center.cloud().scan()
-    assert scan.complete
-    ids = [machine.external_id for machine in scan.machines]
-    assert len(ids) == len(set(ids))
-
-
-@pytest.mark.capability("S090")
-def test_one_machine_is_looked_at_alone(center: Center) -> None:
-    """A look shows a machine as a scan does, and nothing for one that is unknown."""
-    cloud = center.cloud()
-    if center.kind in IMAGE:
-        wait_for(cloud, cloud.create(center.spec()), usable)
-    machines = cloud.scan().machines
-    assert machines
-    for machine in machines:
-        assert cloud.look(machine.external_id) == machine
-    assert [cloud.look(unknown) for unknown in UNKNOWN] == [None] * len(UNKNOWN)
-    if center.kind in IMAGE:
-        cloud.delete(machines[0].external_id)
-        assert cloud.look(machines[0].external_id) is None
-
-
-@pytest.mark.capability("S090")
-def test_an_unknown_machine_is_deleted_already_and_cannot_be_switched(center: Center) -> None:
-    """Deleting what is not there succeeds; switching it says that it is not there."""
-    cloud = center.cloud()
-    for unknown in UNKNOWN:
-        cloud.delete(unknown)
-        with pytest.raises(CloudNotFound):
-            cloud.power(unknown, PowerAction.START)
-
-
-@pytest.mark.capability("S090")
-def test_check_and_choices_answer(center: Center) -> None:
-    """The pre-flight names what it looked at, each missing thing with its remedy."""
-    cloud = center.cloud()
-    findings = cloud.check()
-    assert findings
-    assert all(finding.remedy for finding in findings if finding.state == "missing")
-    cloud.choices()
-
-
-@pytest.mark.capability("S009", "S010")
-def test_creating_twice_makes_one_machine_that_carries_our_tags(provisioning: Center) -> None:
-    """A create that is repeated, after a restart too, finds the machine of the first; the scan shows our ids and tags."""
-    spec = provisioning.spec()
-    external_id = provisioning.cloud().create(spec)
-    assert provisioning.cloud().create(spec) == external_id
-    cloud = provisioning.cloud()
-    machine = wait_for(cloud, external_id, usable)
-    assert len(cloud.scan().machines) == 1
-    assert (machine.desktop_id, machine.deployment_id, machine.name) == (
-        "desktop-1",
-        provisioning.deployment,
-        spec.name,
-    )
-    assert machine.tags == {"pool": "engineering"}
-    assert machine.image_id == spec.image_id
-    assert machine.address
-    assert machine.protocols
-    assert machine.created_at
-
-
-@pytest.mark.capability("S011", "S027")
-def test_a_deleted_machine_is_gone_and_stays_so(provisioning: Center) -> None:
-    """Delete removes the machine, again is success, and a later create of another desktop does not bring it back."""
-    cloud = provisioning.cloud()
-    external_id = cloud.create(provisioning.spec())
-    cloud.delete(external_id)
-    cloud.delete(external_id)
-    assert machine_of(cloud, external_id) is None
-    other = cloud.create(provisioning.spec("desktop-2"))
-    assert [machine.external_id for machine in provisioning.cloud().scan().machines] == [other]
-    with pytest.raises(CloudNotFound):
-        cloud.power(external_id, PowerAction.START)
-
-
-@pytest.mark.capability("S011", "S090")
-def test_what_carries_our_tag_is_listed_and_can_be_removed(provisioning: Center) -> None:
-    """Belongings are what this deployment made; removing is final, and success when it is gone; a stranger's is left."""
-    cloud = provisioning.cloud()
-    external_id = cloud.create(provisioning.spec())
-    cloud.create(replace(provisioning.spec("desktop-2"), deployment_id="elsewhere"))
-    (mine,) = [one for one in cloud.belongings() if one.kind == "machine"]
-    assert (mine.external_id, mine.desktop_id, mine.machine_id) == (external_id, "desktop-1", external_id)
-    stranger = next(machine for machine in cloud.scan().machines if machine.deployment_id == "elsewhere")
-    with pytest.raises(CloudRefused):
-        cloud.remove(replace(mine, external_id=stranger.external_id))
-    for _ in range(2):
-        cloud.remove(mine)
-    assert cloud.belongings() == ()
-    assert machine_of(cloud, stranger.external_id) is not None
-
-
-@pytest.mark.capability("S020")
-def test_what_a_cloud_lacks_is_refused_with_a_sentence(center: Center) -> None:
-    """A console, an image, a mend that a cloud has not: each says so, and no other exception comes out."""
-    cloud = center.cloud()
-    can = cloud.capabilities()
-    asked = [lambda: cloud.mend("no-such-fix")]
-    asked += [] if can.console else [lambda: cloud.console("machine")]
-    asked += [] if can.snapshots else [lambda: cloud.snapshot("machine", "name")]
-    for ask in asked:
-        with pytest.raises(CloudRefused):
-            ask()
-
-
-@pytest.mark.capability("S090")
-def test_power_goes_round(provisioning: Center) -> None:
-    """Stop and start, suspend and resume, reboot and reset lead where they should; twice is no trouble."""
-    cloud = provisioning.cloud()
-    external_id = cloud.create(provisioning.spec())
-    wait_for(cloud, external_id, usable)
-    for action, power in (
-        (PowerAction.SUSPEND, Power.SUSPENDED),
-        (PowerAction.RESUME, Power.RUNNING),
-        (PowerAction.REBOOT, Power.RUNNING),
-        (PowerAction.RESET, Power.RUNNING),
-        (PowerAction.STOP, Power.STOPPED),
-        (PowerAction.STOP, Power.STOPPED),
-        (PowerAction.START, Power.RUNNING),
-        (PowerAction.SHUTDOWN, Power.STOPPED),
-    ):
-        assert action in cloud.capabilities().power
-        cloud.power(external_id, action)
-        wait_for(cloud, external_id, lambda machine, power=power: machine.power is power)  # type: ignore[misc]
-    with pytest.raises(CloudRefused):
-        cloud.power(external_id, PowerAction.RESUME)
-
-
-@pytest.mark.capability("S005")
-def test_the_quota_is_a_no_of_its_own_kind(provisioning: Center) -> None:
-    """One more than the quota raises QuotaExceeded and makes nothing; room that a delete gave can be used."""
-    cloud = provisioning.cloud(quota=1)
-    first = cloud.create(provisioning.spec())
-    with pytest.raises(QuotaExceeded):
-        cloud.create(provisioning.spec("desktop-2"))
-    assert len(cloud.scan().machines) == 1
-    assert cloud.create(provisioning.spec()) == first
-    cloud.delete(first)
-    cloud.create(provisioning.spec("desktop-2"))
-
-
-@pytest.mark.capability("S009")
-def test_a_foreign_image_is_refused(provisioning: Center) -> None:
-    """What can never work is refused, not failed."""
-    spec = MachineSpec("desktop-1", provisioning.deployment, "name", "no-such-image")
-    with pytest.raises(CloudRefused):
-        provisioning.cloud().create(spec)
+class TestContract(CloudContract):
+    """On the drivers that need no cloud."""
 
 
 @pytest.mark.capability("S090")
@@ -300,7 +114,7 @@ def test_each_wrong_line_of_a_static_list_is_named(state: Path) -> None:
 @pytest.mark.capability("S005", "S009")
 def test_the_fake_cloud_fails_as_ordered(state: Path) -> None:
     """Faults meet the calls that they are ordered for, and no others."""
-    center = Center("fake", make_fake, state)
+    center = a_center("fake", state)
     cloud = center.cloud(errors="create:1:quota, create:2:crash_after_accept, create:3:build_error, scan:2:partial")
     with pytest.raises(QuotaExceeded):
         cloud.create(center.spec("a"))
@@ -339,7 +153,7 @@ def test_the_fake_cloud_builds_and_boots_by_its_clock(state: Path) -> None:
 @pytest.mark.capability("S002")
 def test_the_fake_cloud_lists_ten_thousand_machines_in_linear_time(state: Path) -> None:
     """Ten times the machines take about ten times as long, and changes alone are listed alone."""
-    center = Center("fake", make_fake, state)
+    center = a_center("fake", state)
     cloud = center.cloud(quota=100_000)
     took = []
     for number in (1000, 10_000):

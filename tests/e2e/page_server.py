@@ -24,7 +24,7 @@ PAGES = {
     "new-pool": "/admin/pools/new", "new-policy": "/admin/policies/new", "new-center": "/admin/centers/new", "users": "/admin/users",
     "roles": "/admin/roles", "role": "/admin/roles/role-user?tab=settings", "jobs": "/admin/jobs", "events": "/admin/events",
     "sessions": "/admin/sessions", "desktop-sessions": "/admin/desktop-sessions", "gateways": "/admin/gateways",
-    "brokers": "/admin/brokers", "leaks": "/admin/leaks", "settings": "/admin/settings", "palette": "/admin/palette?q=e",
+    "brokers": "/admin/brokers", "leaks": "/admin/leaks", "waiting-agents": "/admin/waiting-agents", "join-keys": "/admin/join-keys", "settings": "/admin/settings", "palette": "/admin/palette?q=e",
 }  # fmt: skip
 
 

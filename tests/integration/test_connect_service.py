@@ -197,6 +197,14 @@ def test_a_ticket_is_redeemed_once_also_by_two_gateways_at_once(fleet: Fleet) ->
     assert grants[0]["protocol"] == "vnc"
 
 
+@pytest.mark.capability("S069")
+def test_a_floating_ip_is_where_the_gateway_connects(fleet: Fleet) -> None:
+    me, got, gateway = with_session(fleet)
+    fleet.change(t.desktops, fleet.rows(t.desktops)[0].id, public_address="203.0.113.7")
+    text = connect.ticket(fleet.broker, me, got.id)["ticket"]
+    assert gateways.redeem(fleet.broker, gateway, {"ticket": text})["target"]["host"] == "203.0.113.7"
+
+
 def test_without_a_gateway_there_is_no_ticket(fleet: Fleet) -> None:
     me, got, _ = with_session(fleet)
     fleet.clock.forward(31)

@@ -1,52 +1,26 @@
 """A broker that is killed at any step leaves nothing that the next one does not finish: no leak, no double, no lost user."""
 
-import os
-import sys
 from collections import Counter
-from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 from tests.brokers import actor
-from tests.fleet import CENTER, CLIENT, Fleet, second
+from tests.fleet import CENTER, CLIENT, Fleet
+from tests.kills import killed, take_over
 
 from portico import faults
 from portico.domain.model import NoDesktop
 from portico.ports.cloud import MachineSpec
 from portico.services import connect, leaks, provision, release
 from portico.services.connect import Connecting
-from portico.store import jobs
 from portico.store import tables as t
 
 pytestmark = pytest.mark.capability("S029", "S114", "S116")
 
 
-def killed(fleet: Fleet, point: str, act: Callable[[Fleet], object]) -> None:
-    """Let another process do something on the same database until it dies at a point."""
-    fleet.broker.db.dispose()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            os.environ[faults.VARIABLE] = point
-            act(second(fleet))
-            status = 0
-        finally:
-            os._exit(status)
-    _, ended = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(ended) == faults.EXIT_STATUS, f"{point} was not reached"
-
-
 def finish(fleet: Fleet) -> None:
-    """What the next broker does: it takes over when the dead one's leases are over, and looks a few times."""
     for _ in range(4):
-        fleet.clock.forward(minutes=3)
-        with fleet.broker.db.write() as conn:
-            jobs.retake(conn, fleet.clock())
-        fleet.work()
-        fleet.scan()
+        take_over(fleet)
 
 
 def nothing_leaked(fleet: Fleet) -> None:

@@ -10,10 +10,12 @@ from tests.fleet import CENTER, Bare, Fleet
 from tests.integration.apis import Api
 from tests.page_client import ORIGIN, SAME, Page, log_in
 
+from portico.domain.jobs import OfDesktop
 from portico.domain.leaks import Belonging
 from portico.errors import CloudRefused, Conflict
 from portico.ports.cloud import MachineSpec
-from portico.services import leaks, overview, power
+from portico.services import leaks, overview, power, provision
+from portico.services.queueing import enqueue
 from portico.store import tables as t
 from portico.web.app import create_app
 
@@ -271,3 +273,42 @@ def test_a_second_machine_of_a_living_desktop_is_listed(fleet: Fleet) -> None:
     assert row.reason["code"] == "machine.duplicate"
     with pytest.raises(Conflict, match="another machine"):
         leaks.adopt(fleet.broker, actor(fleet.broker), row.id)
+
+
+def test_what_a_machine_left_that_was_deleted_outside_is_swept(fleet: Fleet) -> None:
+    """Its port and address go; a stranger's, a living desktop's and what an administrator has judged stay."""
+    pool = fleet.pool(start_below=2, stop_at=2)
+    fleet.fill(pool)
+    lost, living = fleet.rows(t.desktops)
+    litter(
+        fleet,
+        Belonging("port", "port-1", "port", lost.id),
+        Belonging("floating ip", "ip-1", "192.0.2.9", lost.id),
+        Belonging("volume", "volume-1", "kept", lost.id),
+        Belonging("port", "port-2", "port", living.id, None, living.external_id),
+        Belonging("port", "port-3", "port", str(uuid4())),
+    )
+    driver = fleet.broker.cloud_drivers["littered"]
+    fleet.insert(t.leaks, center_id=CENTER, kind="volume", external_id="volume-1", name="kept", state="kept", decided_by="admin", desktop_id=lost.id,
+                 machine_id=None, reason={}, made_at=None, seen_at=fleet.clock())  # fmt: skip
+    fleet.cloud().delete(lost.external_id)
+    fleet.limits(pool, 0, 0)
+    fleet.scan()
+    fleet.work()
+    assert fleet.row(t.desktops, lost.id).stage == "gone"
+    assert driver.removed == ["ip-1", "port-1"]  # type: ignore[attr-defined]
+
+
+def test_what_a_cut_short_create_left_goes_with_its_desktop(fleet: Fleet) -> None:
+    """No machine came of it, but a port: deleting the desktop removes that too."""
+    pool = fleet.pool(start_below=1, stop_at=1)
+    provision.refill(fleet.broker, pool)
+    (row,) = fleet.rows(t.desktops)
+    driver = litter(fleet, Belonging("port", "port-1", "port", row.id))
+    fleet.limits(pool, 0, 0)
+    with fleet.broker.db.write() as conn:
+        enqueue(fleet.broker, conn, "desktop_delete", OfDesktop(row.id), tenant_id=row.tenant_id)
+        conn.execute(t.jobs.delete().where(t.jobs.c.kind == "desktop_build"))
+    fleet.work()
+    assert fleet.row(t.desktops, row.id).stage == "gone"
+    assert driver.removed == ["port-1"]

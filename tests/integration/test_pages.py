@@ -305,7 +305,17 @@ def test_every_page_is_whole_and_holds_no_inline_code(client: TestClient, broker
     pages += [f"/admin/pools/{pool}?tab={tab}" for tab in ("settings", "history")]
     pages += [
         f"/admin/{noun}/new"
-        for noun in ("centers", "pools", "policies", "users", "roles", "protocol-plans", "power-plans", "release-plans")
+        for noun in (
+            "centers",
+            "pools",
+            "policies",
+            "users",
+            "roles",
+            "protocol-plans",
+            "power-plans",
+            "release-plans",
+            "join-keys",
+        )
     ]
     for path in pages:
         if path == "/login":

@@ -130,7 +130,8 @@ def test_while_the_center_is_silent_nothing_that_was_chosen_is_lost(client: Test
     text = client.get(f"/admin/pools/{pool}?tab=settings").text
     assert "The center does not answer, so its menus cannot be read." in text
     assert Page(text).field(f"{PLACEMENT}.security_groups") == "default"
-    form = typed(placement__zone="fake-zone", placement__security_groups="default, fake-desktops")
+    form = typed(placement__zone="fake-zone", placement__security_groups="default, fake-desktops",
+                 placement__volume__size_gib="0")  # fmt: skip
     answer = client.post(f"/admin/pools/{pool}/edit", data={"csrf": csrf} | form, headers=SAME)
     assert answer.status_code == 303
     kept = fleet.row(t.pools, pool).body["provisioning"]["placement"]
@@ -205,3 +206,17 @@ def test_rest_describes_every_field_of_provisioning(fleet: Fleet) -> None:
     assert fields["provisioning.actions.action"].choices[-1] == "set_unavailable"
     made = configure.create_item(fleet.broker, actor(fleet.broker), "pools", {"name": "Bare"})
     assert made["provisioning"]["placement"]["default_security_group"] is True
+
+
+@pytest.mark.capability("S096", "S108")
+def test_the_pools_page_tells_the_limits_of_now_and_when_others_hold(client: TestClient, fleet: Fleet) -> None:
+    """Inside of a window its limits are told, and what follows it."""
+    log_in(client)
+    always = {"weekdays": list(range(7)), "start_below": 4, "stop_at": 10}
+    hours = [{**always, "start": "00:00", "stop": "24:00"}]
+    day = [{**always, "weekdays": [fleet.clock().weekday()], "start": "00:00", "stop": "24:00"}]
+    for number, (windows, changes) in enumerate(((hours, False), (day, True))):
+        pool = fleet.pool(f"Lab {number}", start_below=2, stop_at=6, time_limits=windows)
+        text = client.get(f"/admin/pools/{pool}").text
+        assert "Builds when fewer than 4 desktops are unassigned, up to 10 in all." in text
+        assert ("Then: below 2, up to 6" in text) is changes

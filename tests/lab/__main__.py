@@ -1,16 +1,31 @@
-"""The lab's commands: `python3 -m tests.lab up|down|status|wipe|install`."""
+"""The lab's commands: `python3 -m tests.lab up|down|status|wipe|install|guest-up|guest-down`."""
 
 import sys
 
-from tests.lab import cluster, install
+from tests.lab import cluster, guest_run, install
 from tests.lab.processes import Trouble
+
+
+def down() -> None:
+    """Stop everything, the hypervisor of real guests first: QEMU would stay behind."""
+    guest_run.down()
+    cluster.down()
+
+
+def wipe() -> None:
+    """Stop everything and forget it."""
+    guest_run.down()
+    cluster.wipe()
+
 
 COMMANDS = {
     "up": cluster.up,
-    "down": cluster.down,
+    "down": down,
     "status": cluster.status,
-    "wipe": cluster.wipe,
+    "wipe": wipe,
     "install": install.ensure,
+    "guest-up": guest_run.up,
+    "guest-down": guest_run.down,
 }
 
 

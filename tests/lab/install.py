@@ -28,11 +28,11 @@ def ensure() -> None:
         if not Path(path).exists():
             raise Trouble(f"{path} is not here: in a chroot, mount /proc and /dev into it first")
     HOME.mkdir(parents=True, exist_ok=True)
-    packages = {package for program, package in PROGRAMS.items() if not Path(program).exists()}
+    wanted = {package for program, package in PROGRAMS.items() if not Path(program).exists()}
     if not (VENV / ".complete").exists():
-        packages |= _to_build()
-    if packages:
-        _packages(sorted(packages))
+        wanted |= _to_build()
+    if wanted:
+        packages(sorted(wanted))
     if not (VENV / ".complete").exists():
         _environment()
 
@@ -55,7 +55,8 @@ def _python() -> str:
     return str(getattr(sys, "_base_executable", sys.executable))
 
 
-def _packages(names: list[str]) -> None:
+def packages(names: list[str]) -> None:
+    """Install Debian's packages; none of their servers starts. Raises Trouble."""
     if not shutil.which("apt-get"):
         raise Trouble(f"this is not Debian; install what these packages hold, then try again: {' '.join(names)}")
     say(f"installing {len(names)} packages: {' '.join(names)}")

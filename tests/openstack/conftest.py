@@ -2,12 +2,14 @@
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.capabilities import ran_on
 from tests.lab import control, facts
 from tests.lab.facts import Facts
 from tests.lab.rest import Cloud
+from tests.openstack.projects import Project, make_project
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,19 @@ def mark(lab: Facts) -> Iterator[str]:
     word = f"t{uuid.uuid4().hex[:10]}"
     yield word
     control.purge("broker", "vdi", word)
+
+
+@pytest.fixture
+def project(lab: Facts, tmp_path: Path) -> Iterator[Project]:
+    """The project `vdi` with a directory of this test's own, and without its remains afterwards."""
+    made = make_project(lab, tmp_path)
+    yield made
+    made.clean()
+
+
+@pytest.fixture
+def limited(lab: Facts, tmp_path: Path) -> Iterator[Project]:
+    """The project `vdi2`, whose quotas a test may change."""
+    made = make_project(lab, tmp_path, "vdi2", "broker2")
+    yield made
+    made.clean()

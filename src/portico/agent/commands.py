@@ -62,6 +62,10 @@ class Hands:
     def _prepare(self, command: Dict[str, Any]) -> Dict[str, Any]:
         protocol, user = command.get("protocol"), str(command.get("user", ""))
         port = {"vnc": self._settings.vnc, "ssh": self._settings.ssh}.get(str(protocol))
+        if port is None and protocol in self._settings.protocols:
+            # Of this server we know only where it listens: whoever comes brings a password of their own.
+            self._wait_until_ready(str(protocol), self._settings.protocols[str(protocol)])
+            return {"port": self._settings.protocols[str(protocol)], "username": user, "password": ""}
         if port is None:
             raise Failed("this desktop does not speak {}".format(protocol))
         self._wait_until_ready(str(protocol), port.port)

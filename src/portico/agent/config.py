@@ -1,8 +1,11 @@
-"""The agent's settings: one JSON file that whoever made the desktop wrote (cloud-init, an installer, the local center).
+"""The agent's settings: one JSON file that whoever made the desktop wrote (an installer, cloud-init, the local center).
 
-Wanted are broker_url, ca_fingerprint (SHA-256 of the CA certificate, hex) and token (one-time); all else has a default:
-state (file for credentials), listen {address, port}, address, login_user, heartbeat and poll times, and what sessions there are:
-vnc {port, display, xauthority, password_file, leader_file}   ssh {port, socket, user_ca_file, host_key_files}.
+broker_url and ca_fingerprint (SHA-256 of the CA certificate, hex) say where the broker is; where they are missing, the metadata of
+an OpenStack instance says so. token (one-time) or join_key admit the agent; without either it waits for an administrator.
+All else has a default: state (file for credentials), metadata (false: do not ask for it), listen {address, port}, address,
+login_user, poll time, and what sessions there are:
+vnc {port, display, xauthority, password_file, leader_file}   ssh {port, socket, user_ca_file, host_key_files}
+protocols {name: port}: what else the desktop speaks; the agent tells it and knows nothing of its sessions.
 """
 
 import json
@@ -35,13 +38,16 @@ class Settings(NamedTuple):
     broker_url: str
     ca_fingerprint: str
     token: str
+    join_key: str
     state: str
+    metadata: bool
     listen_address: str
     listen_port: int  # 0: outbound only
     address: str
     login_user: str
     vnc: Optional[Vnc]
     ssh: Optional[Ssh]
+    protocols: Dict[str, int]
     poll_seconds: float
     idle_after_seconds: int
 
@@ -61,27 +67,47 @@ def load(path: str) -> Settings:
         raise BadSettings("{}: a JSON object is wanted".format(path))
     try:
         return _settings(values)
-    except (KeyError, TypeError, ValueError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise BadSettings("{}: {}: {}".format(path, type(problem).__name__, problem)) from problem
 
 
-def _settings(values: Dict[str, Any]) -> Settings:
-    url = urlsplit(str(values["broker_url"]))
+def broker_url(text: str) -> str:
+    """Return the address of a broker. Raises ValueError for one that is not https."""
+    url = urlsplit(text)
     if url.scheme != "https" or not url.hostname:
         raise ValueError("broker_url must be https://HOST[:PORT]")
+    return text
+
+
+def fingerprint(text: str) -> str:
+    """Return a SHA-256 fingerprint as the lower-case hexadecimal digits that we compare. Raises ValueError."""
+    digits = text.replace(":", "").strip().lower()
+    if len(digits) != 64 or digits.strip("0123456789abcdef"):
+        raise ValueError("ca_fingerprint must be the SHA-256 of the CA certificate: 64 hexadecimal digits")
+    return digits
+
+
+def _settings(values: Dict[str, Any]) -> Settings:
+    metadata = values.get("metadata", True) is not False
+    url, digits = str(values.get("broker_url", "")), str(values.get("ca_fingerprint", ""))
+    if url or digits or not metadata:
+        url, digits = broker_url(url), fingerprint(digits)
     listen = values.get("listen", {})
     vnc, ssh = values.get("vnc"), values.get("ssh")
     return Settings(
-        broker_url=str(values["broker_url"]),
-        ca_fingerprint=str(values["ca_fingerprint"]).replace(":", "").lower(),
+        broker_url=url,
+        ca_fingerprint=digits,
         token=str(values.get("token", "")),
+        join_key=str(values.get("join_key", "")),
         state=str(values.get("state", "/var/lib/portico-agent/state.json")),
+        metadata=metadata,
         listen_address=str(listen.get("address", "")),
         listen_port=int(listen.get("port", 8080)),
         address=str(values.get("address", "")),
         login_user=str(values.get("login_user", "")),
         vnc=_vnc(vnc) if vnc else None,
         ssh=_ssh(ssh) if ssh else None,
+        protocols={str(name): int(port) for name, port in values.get("protocols", {}).items()},
         poll_seconds=float(values.get("poll_seconds", 0.7)),
         idle_after_seconds=int(values.get("idle_after_seconds", 300)),
     )

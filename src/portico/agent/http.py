@@ -29,6 +29,7 @@ class Broker:
 
     def __init__(self, url: str, ca_fingerprint: str) -> None:
         parts = urlsplit(url)
+        self._url = url
         self._host, self._port = parts.hostname or "", parts.port or 443
         self._prefix = parts.path.rstrip("/")
         self._fingerprint = ca_fingerprint
@@ -59,6 +60,21 @@ class Broker:
             return json.loads(answer.decode("utf-8"))
         except ValueError as problem:
             raise BrokerAway("the answer is not JSON") from problem
+
+    def reach(self) -> None:
+        """Try the way: that somebody answers, with the CA that we trust. Raises BrokerAway, Rejected."""
+        try:
+            self._context = self._trust()
+            status, _ = self._send(("GET", self._prefix + "/agent/v1/ca", None, {}), _TIMEOUT_SECONDS)
+        except (OSError, http.client.HTTPException, ValueError) as problem:
+            self.close()
+            raise BrokerAway("{}: {}".format(type(problem).__name__, problem)) from problem
+        if status != 200:
+            raise Rejected(status)
+
+    def leads_to(self, url: str, ca_fingerprint: str) -> bool:
+        """Tell whether this is the way to a broker."""
+        return (self._url, self._fingerprint) == (url, ca_fingerprint)
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""

@@ -29,7 +29,7 @@ class Leader(NamedTuple):
 
 def facts(settings: Settings, port: int, address: str) -> Dict[str, Any]:
     """Return what the broker wants to know of this machine (FACTS of wire.agent)."""
-    protocols: Dict[str, int] = {}
+    protocols = dict(settings.protocols)
     if settings.vnc:
         protocols["vnc"] = settings.vnc.port
     if settings.ssh:

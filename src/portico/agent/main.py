@@ -12,15 +12,17 @@ import signal
 import sys
 import threading
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import portico
-from portico.agent import linux, server
+from portico.agent import diagnose, install, linux, server
 from portico.agent.commands import Failed, Hands
 from portico.agent.config import BadSettings, Settings, load
 from portico.agent.http import Broker, BrokerAway, Rejected, own_address
+from portico.agent.join import Admission, Waits, Way
 from portico.agent.session import Moment, Sight, describe, step
 from portico.agent.state import State, write_secret
+from portico.wire import packing
 from portico.wire.agent import VERSION
 
 log = logging.getLogger("portico.agent")
@@ -36,6 +38,7 @@ class Agent:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._state = State(settings.state)
+        self._admission = Admission(settings, self._state)
         self._eyes = linux.Eyes(settings)
         self._hands = Hands(settings, self._state, self._eyes, self.look)
         self._sights: List[Sight] = []
@@ -114,14 +117,16 @@ class Agent:
             log.error("password not replaced problem=%s", problem)
 
     def _report_always(self) -> None:
-        broker = Broker(self._settings.broker_url, self._settings.ca_fingerprint)
+        broker: Optional[Broker] = None
         pause = _FIRST_PAUSE_SECONDS
         while not self._ended.is_set():
             try:
+                way = self._way()
+                broker = _line(broker, way)
                 if not self._state.credentials:
-                    self._enroll(broker)
+                    self._enroll(broker, way)
                 if not self._enrolled.is_set():
-                    self._open_door()
+                    self._open_door(way)
                     self._enrolled.set()
                     self._news.set()
                 if self._news.wait(self._heartbeat_seconds) and self._ended.is_set():
@@ -129,6 +134,9 @@ class Agent:
                 self._news.clear()
                 self._report(broker)
                 pause = _FIRST_PAUSE_SECONDS
+            except Waits as answer:
+                log.info("waiting to be admitted reason=%s", answer)
+                self._ended.wait(_jitter(answer.seconds))
             except (BrokerAway, Rejected, OSError) as problem:
                 self._give_up_credentials(problem)
                 log.warning("broker not reached problem=%s", problem)
@@ -136,13 +144,24 @@ class Agent:
                 self._ended.wait(_jitter(pause))
                 pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
 
+    def _way(self) -> Way:
+        """Return where the broker is. Raises BrokerAway while nothing says so."""
+        if not self._state.credentials:
+            self._admission.look()
+        way = self._admission.way()
+        if way is None:
+            raise BrokerAway("neither the settings nor the instance's metadata say where the broker is")
+        return way
+
     def _listen_always(self) -> None:
-        broker = Broker(self._settings.broker_url, self._settings.ca_fingerprint)
+        broker: Optional[Broker] = None
         pause = _FIRST_PAUSE_SECONDS
         while not self._ended.is_set():
-            if not self._enrolled.wait(1.0):
+            way = self._admission.way() if self._enrolled.wait(1.0) else None
+            if way is None:
                 continue
             try:
+                broker = _line(broker, way)
                 path = "/agent/v1/commands?wait={}".format(_HOLD_SECONDS)
                 bearer = self._state.credentials.get("bearer", "")
                 began = time.monotonic()
@@ -159,17 +178,8 @@ class Agent:
             if not commands and time.monotonic() - began < 1.0:
                 self._ended.wait(1.0)  # a broker that does not hold the question is not asked in a circle
 
-    def _enroll(self, broker: Broker) -> None:
-        body = {
-            "v": VERSION,
-            "token": self._settings.token,
-            "agent_version": portico.__version__,
-            "facts": self._facts(self._settings.listen_port),
-        }
-        answer = broker.call("POST", "/agent/v1/enroll", body)
-        if not isinstance(answer, dict) or not answer.get("bearer"):
-            raise BrokerAway("the enrolment brought no bearer")
-        self._state.enrolled(answer)
+    def _enroll(self, broker: Broker, way: Way) -> None:
+        answer = self._admission.enroll(broker, way, self._facts(self._settings.listen_port))
         self._beat(answer)
         log.info("enrolled agent=%s", answer.get("agent_id"))
 
@@ -178,7 +188,7 @@ class Agent:
             self._enrolled.clear()
             self._state.forget_credentials()
 
-    def _open_door(self) -> None:
+    def _open_door(self, way: Way) -> None:
         credentials = self._state.credentials
         if self._settings.ssh and credentials.get("ssh_user_ca"):
             write_secret(self._settings.ssh.user_ca_file, credentials["ssh_user_ca"].strip().encode("utf-8") + b"\n")
@@ -189,7 +199,7 @@ class Agent:
         if not self._settings.listen_port:
             return
         try:
-            context = server.context_of(credentials, self._settings.ca_fingerprint, self._settings.state)
+            context = server.context_of(credentials, way.ca_fingerprint, self._settings.state)
             address = (self._settings.listen_address, self._settings.listen_port)
             self._door = server.Door(address, context, self.command, self.status)
         except (OSError, ValueError) as problem:  # then the broker reaches us over the commands that we fetch
@@ -217,7 +227,9 @@ class Agent:
         self._beat(answer)
 
     def _facts(self, port: int) -> Dict[str, Any]:
-        return linux.facts(self._settings, port, own_address(self._settings.broker_url))
+        way = self._admission.way()
+        known = linux.facts(self._settings, port, own_address(way.broker_url) if way else "")
+        return dict(known, **self._admission.facts())
 
     def _described(self) -> List[Dict[str, object]]:
         sessions = self._state.sessions()
@@ -227,6 +239,15 @@ class Agent:
         seconds = answer.get("heartbeat_seconds") if isinstance(answer, dict) else None
         if isinstance(seconds, (int, float)):
             self._heartbeat_seconds = min(max(float(seconds), 1.0), 3600.0)
+
+
+def _line(broker: Optional[Broker], way: Way) -> Broker:
+    """Return the connection to a broker: the one there is, if it still leads there."""
+    if broker is not None and broker.leads_to(way.broker_url, way.ca_fingerprint):
+        return broker
+    if broker is not None:
+        broker.close()
+    return Broker(way.broker_url, way.ca_fingerprint)
 
 
 def _jitter(seconds: float) -> float:
@@ -241,10 +262,17 @@ def _commands(answer: Any) -> List[Dict[str, Any]]:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run the agent with a settings file until it is told to end by a signal."""
-    parser = argparse.ArgumentParser(prog="portico agent", description="The Portico agent of this desktop.")
+    """Run the agent with a settings file until it is told to end by a signal, or do what else is asked for."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in _VERBS:
+        return _VERBS[words[0]](words[1:])
+    parser = argparse.ArgumentParser(
+        prog="portico agent",
+        description="The Portico agent of this desktop.",
+        epilog="Also: portico agent install | diagnose | pack, each with --help.",
+    )
     parser.add_argument("--config", default="/etc/portico/agent.json", help="settings file (default: %(default)s)")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     os.umask(0o077)
     try:
@@ -256,3 +284,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         signal.signal(number, lambda *_: agent.end())
     agent.run()
     return 0
+
+
+_VERBS: Dict[str, Callable[[Sequence[str]], int]] = {
+    "install": install.main,
+    "diagnose": diagnose.main,
+    "pack": packing.main,
+}

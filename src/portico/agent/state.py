@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import secrets
 import threading
 import uuid
 from typing import Any, Dict, List
@@ -14,7 +15,7 @@ log = logging.getLogger("portico.agent")
 
 MOST_EVENTS = 500
 _KERNEL_BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_CREDENTIALS = ("agent_id", "bearer", "ca", "certificate", "key", "ssh_user_ca")
+_CREDENTIALS = ("agent_id", "bearer", "ca", "certificate", "key", "ssh_user_ca", "broker_url", "ca_fingerprint")
 
 
 class State:
@@ -32,6 +33,8 @@ class State:
             "boot_id": uuid.uuid4().hex if fresh else values["boot_id"],
             "sequence": 0 if fresh else int(values.get("sequence", 0)),
             "credentials": values.get("credentials", {}),
+            "identity": values.get("identity", {}),
+            "join_secret": values.get("join_secret", ""),
             "sessions": values.get("sessions", {}),
             "users": values.get("users", {}),
             "events": values.get("events", []),
@@ -52,10 +55,41 @@ class State:
         with self._lock:
             return dict(self._values["credentials"])
 
-    def enrolled(self, answer: Dict[str, Any]) -> None:
-        """Keep the credentials of an enrolment."""
+    @property
+    def identity(self) -> Dict[str, str]:
+        """Which machine was enrolled: its UUIDs as metadata and firmware told them then."""
+        with self._lock:
+            return dict(self._values["identity"])
+
+    def enrolled(self, answer: Dict[str, Any], identity: Dict[str, str]) -> None:
+        """Keep the credentials of an enrolment, and for which machine they are."""
         with self._lock:
             self._values["credentials"] = {name: str(answer.get(name, "")) for name in _CREDENTIALS}
+            self._values["identity"] = dict(identity)
+            self._values["join_secret"] = ""
+            self._write()
+
+    def join_secret(self) -> str:
+        """Return the secret by which the broker knows us again while we wait."""
+        with self._lock:
+            if not self._values["join_secret"]:
+                self._values["join_secret"] = secrets.token_urlsafe(32)
+                self._write()
+            return str(self._values["join_secret"])
+
+    def forget_join_secret(self) -> None:
+        """Ask anew: the broker takes us for somebody whom it has admitted."""
+        with self._lock:
+            self._values["join_secret"] = ""
+            self._write()
+
+    def begin_anew(self) -> None:
+        """Forget everything: this is another machine than the one that it was about."""
+        with self._lock:
+            self._values.update(
+                boot_id=uuid.uuid4().hex, sequence=0, credentials={}, identity={}, join_secret="",
+                sessions={}, users={}, events=[], dropped=0,
+            )  # fmt: skip
             self._write()
 
     def forget_credentials(self) -> None:

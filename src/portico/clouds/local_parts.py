@@ -12,16 +12,15 @@ import shutil
 import struct
 import subprocess
 import sys
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import portico
 from portico.clouds import local_texts
 from portico.clouds.local_account import Ids
 from portico.clouds.local_desktop import AGENT_PORT, SSH_PORT, VNC_PORT, Desktop, Place
 from portico.clouds.local_processes import CENTER_MARKER, MARKER
+from portico.wire.packing import pack
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games:/usr/sbin:/sbin"
 _TOOL_SECONDS = 30
@@ -168,6 +167,7 @@ def _agent_settings(desktop: Desktop, place: Place, user: str) -> dict[str, obje
         "listen": {"address": desktop.address, "port": AGENT_PORT},
         "address": desktop.address,
         "login_user": user,
+        "metadata": False,  # what this machine's cloud says is not about its desktops
         "ssh": {
             "port": SSH_PORT,
             "socket": str(place.run / "tmux.sock"),
@@ -205,14 +205,8 @@ def _make_host_key(place: Place, ids: Ids | None) -> None:
 
 
 def _pack_agent(path: Path) -> None:
-    source = Path(portico.__file__).parent
     aside = path.with_suffix(".new")
-    with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-        names = ["__init__.py", "wire/__init__.py", "wire/agent.py"]
-        names += [f"agent/{file.name}" for file in sorted((source / "agent").glob("*.py"))]
-        for name in names:
-            archive.write(source / name, f"portico/{name}")
-        archive.writestr("__main__.py", "from portico.agent.main import main\n\nraise SystemExit(main())\n")
+    aside.write_bytes(pack())
     aside.replace(path)
 
 

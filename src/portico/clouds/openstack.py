@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import ClassVar
 
-from portico.clouds import openstack_choices, openstack_network, openstack_preflight, openstack_scan
+from portico.clouds import (
+    openstack_build,
+    openstack_choices,
+    openstack_network,
+    openstack_power,
+    openstack_preflight,
+    openstack_remove,
+    openstack_scan,
+)
 from portico.clouds.openstack_session import Api, api_for
 from portico.clouds.openstack_settings import OpenStackSettings
 from portico.domain.model import PowerAction
@@ -15,6 +23,7 @@ from portico.ports.cloud import (
     CloudContext,
     Console,
     Finding,
+    Machine,
     MachineSpec,
     Scan,
 )
@@ -34,7 +43,7 @@ class OpenStack:
 
     def capabilities(self) -> Capabilities:
         """Return what Nova can do; a single compute host may be able to do less."""
-        return Capabilities(provisions=False, power=frozenset())
+        return Capabilities(provisions=True, power=frozenset(PowerAction), snapshots=True, console=True)
 
     def check(self) -> tuple[Finding, ...]:
         """Report each right, precondition and quota by name. Raises CloudError when nobody can log in."""
@@ -44,29 +53,33 @@ class OpenStack:
         """List all machines and images, or the machines that changed after `since`."""
         return openstack_scan.scan(self._api, since)
 
+    def look(self, external_id: str) -> Machine | None:
+        """Look at one machine, between two passes."""
+        return openstack_scan.look(self._api, external_id)
+
     def choices(self) -> Choices:
         """Read the menus of the provisioning form."""
         return openstack_choices.choices(self._api)
 
     def create(self, spec: MachineSpec) -> str:
-        """Refuse, for now."""
-        raise CloudRefused("Instances cannot be created yet.")
+        """Start making an instance; see openstack_build."""
+        return openstack_build.create(self._api, spec)
 
     def delete(self, external_id: str) -> None:
-        """Refuse, for now."""
-        raise CloudRefused("Instances cannot be deleted yet.")
+        """Delete an instance and all that was made for it; see openstack_remove."""
+        openstack_remove.delete(self._api, self._context.deployment_id, external_id)
 
     def power(self, external_id: str, action: PowerAction) -> None:
-        """Refuse, for now."""
-        raise CloudRefused("Instances cannot be switched yet.")
+        """Start a power action; see openstack_power."""
+        openstack_power.power(self._api, external_id, action)
 
     def belongings(self) -> tuple[Belonging, ...]:
-        """Return nothing, for nothing is made."""
-        return ()
+        """List instances, volumes, ports and floating IPs that carry our tag. Raises CloudError."""
+        return openstack_remove.belongings(self._api, self._context.deployment_id)
 
     def remove(self, belonging: Belonging) -> None:
-        """Refuse, for now."""
-        raise CloudRefused("Nothing can be removed yet.")
+        """Remove one of them, if it is still ours. Raises CloudRefused, CloudError."""
+        openstack_remove.remove(self._api, self._context.deployment_id, belonging)
 
     def mend(self, fix: str) -> None:
         """Add what the default security group lacks. Raises CloudRefused for what is no fix of a finding."""
@@ -75,9 +88,9 @@ class OpenStack:
         openstack_network.open_ports(self._api)
 
     def console(self, external_id: str) -> Console:
-        """Refuse, for now."""
-        raise CloudRefused("Consoles cannot be read yet.")
+        """Read what an instance has printed, and where its screen is. Raises CloudNotFound, CloudRefused."""
+        return openstack_power.console(self._api, external_id)
 
     def snapshot(self, external_id: str, name: str) -> str:
-        """Refuse, for now."""
-        raise CloudRefused("Images cannot be made yet.")
+        """Start making an image of an instance's root disk; returns its id. Raises CloudNotFound, CloudRefused."""
+        return openstack_power.snapshot(self._api, external_id, name)

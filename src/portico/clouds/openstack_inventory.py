@@ -15,7 +15,9 @@ TAG_DEPLOYMENT = "portico:deployment"
 TAG_DESKTOP = "portico:desktop"
 TAG_IMAGE = "portico:image"  # of a machine that boots from a volume: Nova forgets its image
 TAG_PROTOCOLS = "portico:protocols"  # of a machine or an image: "rdp=3389 ssh=22"
-_OURS = frozenset({TAG_DEPLOYMENT, TAG_DESKTOP, TAG_IMAGE, TAG_PROTOCOLS})
+# What the agent on a machine enrols with. The token is nobody else's business, so none of these becomes a tag of a desktop.
+TAG_BROKER, TAG_FINGERPRINT, TAG_TOKEN = "portico:broker", "portico:fingerprint", "portico:token"
+_OURS = frozenset({TAG_DEPLOYMENT, TAG_DESKTOP, TAG_IMAGE, TAG_PROTOCOLS, TAG_BROKER, TAG_FINGERPRINT, TAG_TOKEN})
 
 _POWER = {
     "ACTIVE": Power.RUNNING,

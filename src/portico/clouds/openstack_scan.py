@@ -1,14 +1,16 @@
-"""One inventory pass over a project: every page or none, so that nothing is taken for gone that was only not listed."""
+"""One inventory pass over a project: every page or none, so that nothing is taken for gone that was only not listed; and a look at one machine."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from portico import logs
 from portico.clouds import openstack_inventory as inventory
+from portico.clouds import openstack_tags as tags
 from portico.clouds.openstack_session import Api
-from portico.errors import CloudError
-from portico.ports.cloud import CloudImage, Scan
+from portico.errors import CloudError, CloudNotFound
+from portico.ports.cloud import CloudImage, Machine, Scan
 
 # Nova's clock and ours differ, and what it changed while it listed may carry the time of the listing's beginning.
 OVERLAP = timedelta(seconds=120)
@@ -32,6 +34,28 @@ def scan(api: Api, since: datetime | None = None) -> Scan:
     known = {image.external_id: image for image in images}
     machines = tuple(inventory.machine(one, known, volumes) for one in servers if not inventory.is_partial(one))
     return Scan(machines, images, complete=len(machines) == len(servers))
+
+
+def look(api: Api, external_id: str) -> Machine | None:
+    """Read one machine as a whole pass reads it; None for one that is unknown or gone. Raises CloudError."""
+    if not tags.is_id(external_id):
+        return None
+    try:
+        server = api.get("compute", f"/servers/{external_id}")["server"]
+    except CloudNotFound:
+        return None
+    if inventory.is_partial(server):
+        raise CloudError("Nova cannot tell of this machine now: its cell does not answer.", external_id)
+    volumes = _volumes(api, [server])
+    bare = inventory.machine(server, None, volumes)
+    if bare.gone:
+        return None
+    known: dict[str, CloudImage] = {}
+    if bare.image_id and tags.is_id(bare.image_id):
+        with suppress(CloudNotFound):  # an image that is gone tells nothing of its machines any more
+            image = api.get("image", f"/images/{bare.image_id}")
+            known = {bare.image_id: inventory.image(image)} if image.get("status") == "active" else {}
+    return inventory.machine(server, known, volumes)
 
 
 def list_images(api: Api) -> tuple[CloudImage, ...]:

@@ -121,6 +121,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         for kind in (
             Kind("center_scan", 60, "center:{center_id}", 3, payload=CenterScan, key_template="{full}"),
             Kind("center_leaks", 900, "center:{center_id}", 3, payload=OfCenter),
+            Kind("center_sweep", None, "center:{center_id}", 8, payload=OfCenter),
             Kind("leak_remove", None, "leak:{leak_id}", 8, payload=OfLeak),
             Kind("pool_stats", 20, "pool:{pool_id}", 3, payload=OfPool),
             Kind("pool_history_stats", 300, "pool:{pool_id}", 3, payload=OfPool),

@@ -69,6 +69,20 @@ def find(
     return tuple(found)
 
 
+def loose_parts(held: Sequence[Belonging], ended: Collection[str]) -> tuple[Belonging, ...]:
+    """Return what hangs on no machine and was made for desktops that have ended, addresses before the ports that they stand on.
+
+    Where a machine of the same desktop is still listed, nothing is loose: it may be on its way out, or be a second one.
+    """
+    living = {one.desktop_id for one in held if one.kind == "machine"}
+    found = [
+        one
+        for one in held
+        if one.kind != "machine" and one.machine_id is None and one.desktop_id in ended and one.desktop_id not in living
+    ]
+    return tuple(sorted(found, key=lambda one: one.kind))
+
+
 def _machine(one: Belonging, known: Known | None) -> Reason | None:
     """Return why nobody needs a machine, or None."""
     params = {"machine": one.name or one.external_id}

@@ -87,6 +87,14 @@ class Desktop:
     epoch: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def target(self) -> str:
+        """Where brokers and gateways connect to: the floating IP where there is one, empty while there is no address.
+
+        Whoever gives a machine a floating IP wants it reached from outside of its network, and from inside it answers too.
+        """
+        return self.public_address or self.address or ""
+
 
 @dataclass(frozen=True, slots=True)
 class ProvisionLimits:

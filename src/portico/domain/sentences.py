@@ -182,6 +182,48 @@ DESKTOPS: Mapping[str, tuple[str, str]] = {
     ),
 }
 
+_ROUTE = N_(
+    "On Linux: ip route add 169.254.169.254/32 via %(gateway)s. "
+    "On Windows: route -p add 169.254.169.254 mask 255.255.255.255 %(gateway)s metric 6. Or give it a config drive."
+)
+_SERVICE = N_(
+    "Have the cloud's operators look whether the metadata service runs on this network, and whether a firewall of the machine "
+    "stops it. Or give it a config drive."
+)
+AGENTS: Mapping[str, tuple[str, str]] = {
+    "waiting.no_uuid": (
+        N_("The agent does not know the UUID of its machine."),
+        N_("Run portico agent diagnose on the machine, or admit the agent to a desktop over the API."),
+    ),
+    "waiting.no_machine": (
+        N_("No center lists a machine with the UUID %(machine)s."),
+        N_("Scan the center, or connect the center that the machine lives in."),
+    ),
+    "waiting.several": (
+        N_("Several desktops have the machine with the UUID %(machine)s."),
+        N_("Admit the agent to one of them over the API."),
+    ),
+    "waiting.has_agent": (
+        N_("Another agent speaks for %(desktop)s."),
+        N_("Admit this one if the machine was made anew: the other one loses its credential."),
+    ),
+    "waiting.address": (
+        N_("The request comes from %(address)s, and no center knows this address of %(desktop)s."),
+        N_("Admit it if you know the machine, or put a join key into its image."),
+    ),
+    "agents.waiting": (
+        N_("Agents that wait to be admitted: %(number)s."),
+        N_("Look at what each says of itself, and admit or refuse it."),
+    ),
+    "metadata.no_route": (N_("There is no route to the metadata service, 169.254.169.254."), _ROUTE),
+    "metadata.no_gateway": (
+        N_("The machine looks for 169.254.169.254 on its own network, since no route leads to it by way of a gateway."),
+        _ROUTE,
+    ),
+    "metadata.no_answer": (N_("There is a way to 169.254.169.254 through %(gateway)s, and nothing answers."), _SERVICE),
+    "metadata.refused": (N_("The metadata service, 169.254.169.254, gives no metadata."), _SERVICE),
+}
+
 SESSIONS: Mapping[str, tuple[str, str]] = {
     "assignment.ended": (N_("This desktop is no longer yours."), N_("Open another one from the portal.")),
     "offer.unknown": (N_("This desktop is no longer offered to you."), N_("Go back to the portal and choose again.")),
@@ -261,4 +303,4 @@ COUNTED: Mapping[str, str] = {
 
 UNKNOWN = (N_("This is not possible right now (%(code)s)."), HELP_DESK)
 
-SENTENCES: Mapping[str, tuple[str, str]] = {**PEOPLE, **POOLS, **DESKTOPS, **SESSIONS}
+SENTENCES: Mapping[str, tuple[str, str]] = {**PEOPLE, **POOLS, **DESKTOPS, **AGENTS, **SESSIONS}

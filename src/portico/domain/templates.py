@@ -15,6 +15,7 @@ DISPLAY_TAGS = (*NAME_TAGS, "VM:NAME", "DATE")
 TEXT_TAGS = (*DISPLAY_TAGS, "VM:ID", "VM:DISPLAY_NAME")  # what metadata and user data may hold
 DATE_FORMAT = "%Y-%m-%d"
 DISPLAY_LENGTH = 200
+_NOT_PLAIN = re.compile(r"[^\w .,:/@+-]")
 _IN_SCRIPT = re.compile(r"(?<![${])(\{\{?)([A-Z][A-Z_]*)(?::([^{}\n]*))?\}(?!\})")
 
 
@@ -24,11 +25,17 @@ def unknown_in_script(script: str, allowed: Collection[str]) -> list[str]:
     return [tag for match in found for tag in unknown(match[0], allowed)]
 
 
-def render_script(script: str, values: Mapping[str, Value]) -> str:
-    """Fill the tags of user data in; all that is no tag of ours stays as it is, letter by letter."""
+def render_script(script: str, values: Mapping[str, Value], later: Collection[str] = ()) -> str:
+    """Fill the tags of user data in; those that are filled `later`, and all that is no tag of ours, stay letter by letter.
+
+    A value keeps to one line and holds nothing that a shell or YAML reads as more than a word: whoever names a pool does not
+    write its machines' programs.
+    """
 
     def fill(match: re.Match[str]) -> str:
-        return match[0][1:] if match[1] == "{{" else render(match[0], values, "text")
+        if match[2] in later:
+            return match[0]
+        return match[0][1:] if match[1] == "{{" else _NOT_PLAIN.sub("", render(match[0], values, "text"))
 
     return _IN_SCRIPT.sub(fill, script)
 

@@ -17,6 +17,7 @@ from portico.services import (
     power,
     provision,
     release,
+    sweep,
 )
 from portico.services.broker import Broker
 from portico.services.claims import Claim
@@ -62,6 +63,7 @@ def _with_claim(function: Callable[[Broker, str, Claim], float | None]) -> Handl
 HANDLERS: Mapping[str, Handler] = {
     "center_scan": _scan,
     "center_leaks": _leaks,
+    "center_sweep": _with_claim(sweep.sweep),
     "leak_remove": _with_claim(leaks.carry_out),
     "pool_stats": _nothing_more(housekeeping.pool_stats),
     "pool_history_stats": _nothing_more(housekeeping.pool_history),

@@ -14,6 +14,7 @@ from portico import logs
 from portico.errors import AgentUnreachable
 from portico.services.broker import Broker
 from portico.store import agents, desktops, outbox
+from portico.store.records import desktop as record
 from portico.store.scope import System
 
 CONNECT_SECONDS = 2.0
@@ -35,9 +36,10 @@ def command(broker: Broker, desktop_id: str, kind: str, arguments: Mapping[str, 
         raise AgentUnreachable("This desktop has no agent.", retry_after=15)
     message = {"id": broker.new_id(), "kind": kind, **arguments}
     # The address is the center's, never one that an agent names: else an agent could point us at anything.
-    if agent.port and row.address:
+    address = record(row).target
+    if agent.port and address:
         try:
-            return _direct(broker, row.address, agent.port, message)
+            return _direct(broker, address, agent.port, message)
         except (OSError, http.client.HTTPException, ValueError) as problem:
             log.info("agent not reached directly", desktop=desktop_id, problem=type(problem).__name__)
     return _through_outbox(broker, agent.id, message)

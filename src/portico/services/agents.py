@@ -10,7 +10,7 @@ from typing import Any
 from portico.domain.model import AgentState, Desktop, Power, SessionState, Stage
 from portico.domain.states import Event
 from portico.errors import Invalid, Unauthenticated
-from portico.services import evidence, power, provision
+from portico.services import evidence, instances, power, provision
 from portico.services.broker import Broker
 from portico.services.sessions import hash_secret
 from portico.store import agents, assignments, desktops, events, outbox, users
@@ -49,7 +49,7 @@ class AgentId:
 def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
     """Take a one-time token for a credential. Raises Unauthenticated for one that is unknown, used or expired."""
     now, token_hash, bearer = broker.now(), hash_secret(_text(message, "token", 200)), secrets.token_urlsafe(32)
-    facts = _facts(message)
+    facts = facts_of(message)
     with broker.db.write() as conn:
         agent = agents.find_by_token(conn, token_hash)
         if agent is None or (agent.token_expires_at is not None and agent.token_expires_at < now):
@@ -57,19 +57,30 @@ def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
         row = desktops.get_row(conn, _SCOPE, agent.desktop_id)
         if row is None or row.stage in (Stage.GONE, Stage.DELETING):
             raise Unauthenticated("The desktop of this enrolment token is no more.")
+        instance_id = instances.claimed(message)
+        if instances.differs(instance_id, row.external_id):
+            # A copy of the machine that the token was made for. The token stays for the right one.
+            raise Unauthenticated("This enrolment token is for another machine. Let this agent join as a waiting one.")
         used = agents.enroll(
             conn, agent.id, token_hash, bearer_hash=hash_secret(bearer), enrolled_at=now, seen_at=now,
             version=_text(message, "agent_version", 40), port=int(facts.get("port", 0)), boot_id="", sequence=0,
+            instance_id=instance_id or None,
         )  # fmt: skip
         if not used:
             raise Unauthenticated("This enrolment token is unknown, used or expired.")
-        _keep_facts(broker, conn, record(row), facts)
+        keep_facts(broker, conn, record(row), facts)
+        instances.note_metadata(broker, conn, row, facts)
         entry = events.Entry(now, "agent.enrolled", row.tenant_id, params={"desktop": row.name}, desktop_id=row.id)
         events.add(conn, entry)
+    return credentials(broker, agent.id, bearer, row)
+
+
+def credentials(broker: Broker, agent_id: str, bearer: str, row: Any) -> dict[str, Any]:
+    """Return what an agent is given when it enrols on a desktop: its bearer, and key and certificate of its own door."""
     names = tuple(dict.fromkeys(name for name in (row.address, row.name) if name))
-    certificate, key = broker.keys.issue("agent", names, now)
+    certificate, key = broker.keys.issue("agent", names, broker.now())
     return {
-        "agent_id": agent.id, "bearer": bearer, "ca": broker.keys.ca_pem, "certificate": certificate, "key": key,
+        "agent_id": agent_id, "bearer": bearer, "ca": broker.keys.ca_pem, "certificate": certificate, "key": key,
         "ssh_user_ca": broker.keys.ssh_user_ca, "heartbeat_seconds": HEARTBEAT_SECONDS,
     }  # fmt: skip
 
@@ -85,7 +96,7 @@ def report(broker: Broker, agent: AgentId, message: Mapping[str, Any]) -> dict[s
     """Read a report: facts, sessions, events in their order, answers to commands. Raises Invalid naming the field."""
     boot_id = _text(message, "boot_id", 40)
     _number(message, "sequence")
-    facts = _facts(message) if "facts" in message else None
+    facts = facts_of(message) if "facts" in message else None
     happened = [item for item in _list(message, "events") if isinstance(item, dict)]
     for result in _list(message, "results"):
         _keep_result(broker, agent, result)
@@ -122,7 +133,7 @@ def _look(
         fresh = [item for item in happened if _sequence(item) > mark]
         desktop = record(desktop_row)
         if facts is not None:
-            _keep_facts(broker, conn, desktop, facts)
+            keep_facts(broker, conn, desktop, facts)
         elif desktop.agent is not AgentState.RUNNING:
             desktops.change(conn, desktop.id, broker.now(), agent=str(AgentState.RUNNING))
         if desktop.power in (Power.UNKNOWN, Power.STARTING):  # who speaks runs; no need to wait for the next inventory
@@ -137,7 +148,7 @@ def _sequence(item: Mapping[str, Any]) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER else 0
 
 
-def _keep_facts(broker: Broker, conn: Any, desktop: Desktop, facts: Mapping[str, Any]) -> None:
+def keep_facts(broker: Broker, conn: Any, desktop: Desktop, facts: Mapping[str, Any]) -> None:
     """Keep what an agent says of its machine; its address is only data, the center's is the one we connect to."""
     protocols = facts.get("protocols")
     values: dict[str, Any] = {"agent": str(AgentState.RUNNING)}
@@ -239,7 +250,8 @@ def note_lost(broker: Broker) -> int:
     return number
 
 
-def _facts(message: Mapping[str, Any]) -> Mapping[str, Any]:
+def facts_of(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the facts of a message. Raises Invalid."""
     facts = message.get("facts")
     if not isinstance(facts, dict):
         raise Invalid("The report is not understood.", {"facts": "An object is wanted."})

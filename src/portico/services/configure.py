@@ -14,13 +14,14 @@ from portico.errors import Conflict, Denied, Invalid, NotFound, Stale
 from portico.services import configure_settings
 from portico.services.broker import Broker
 from portico.services.changes import announce, follow, register, renumber
+from portico.services.configure_agents import JoinKeys, WaitingAgents
 from portico.services.configure_centers import Centers
 from portico.services.configure_fleet import Desktops, Gateways
 from portico.services.configure_people import Roles, Tenants, Tokens, Users
 from portico.services.configure_policies import Plans, Policies
 from portico.services.configure_pools import Pools
 from portico.services.listing import Page, Query, fetch, reach, there
-from portico.services.nouns import NOUNS, Noun, NounInfo, describe
+from portico.services.nouns import MADE_ONCE, NOUNS, Noun, NounInfo, describe
 from portico.services.shapes import merged, validate
 from portico.services.writing import Write, Writer
 
@@ -33,7 +34,7 @@ _WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
         "centers": Centers(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
         "release-plans": Plans(), "roles": Roles(), "users": Users(), "tenants": Tenants(), "desktops": Desktops(),
-        "gateways": Gateways(), "tokens": Tokens(),
+        "gateways": Gateways(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(),
     }
 )  # fmt: skip
 # What brokers keep in memory; a change of anything else needs no new configuration number.
@@ -92,7 +93,7 @@ def update_item(
     kind = _noun(actor, noun, Level.EDIT)
     if noun == "settings":
         return configure_settings.change(broker, actor, id, fields)
-    if kind.form is None or noun == "tokens":
+    if kind.form is None or noun in MADE_ONCE:
         raise Denied(f"{kind.title} cannot be changed.")
     writer = _WRITERS[noun]
     ready = writer.prepare(broker, fields, new=False)

@@ -177,7 +177,9 @@ class Tenants(Writer):
 
     def delete(self, write: Write) -> dict[str, Any]:
         """Delete the tenant with its roles, policies and plans."""
-        for table in (t.pool_assignments, t.policies, t.roles, t.protocol_plans, t.power_plans, t.release_plans):
+        for table in (
+            t.pool_assignments, t.policies, t.roles, t.protocol_plans, t.power_plans, t.release_plans, t.join_keys, t.waiting_agents,
+        ):  # fmt: skip
             write.conn.execute(table.delete().where(table.c.tenant_id == write.id))
         return {"deleted": write.conn.execute(t.tenants.delete().where(t.tenants.c.id == write.id)).rowcount}
 

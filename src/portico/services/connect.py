@@ -257,7 +257,7 @@ def _launch(
     display = broker.displays.get(protocol)
     if display is None:
         return None
-    target = Target(desktop.address or "", desktop.protocols.get(protocol, display.default_port), desktop.name)
+    target = Target(desktop.target, desktop.protocols.get(protocol, display.default_port), desktop.name)
     context = LaunchContext(row.id, Client(row.client_address), me.user.login_name)
     launch: dict[str, Any] = display.launch(target, plan, context)
     return launch

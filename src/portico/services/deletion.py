@@ -67,3 +67,8 @@ def _remove(broker: Broker, center: Any, row: Any) -> None:
     if external_id is not None:
         with suppress(CloudNotFound):  # what we wanted
             cloud.delete(external_id)
+        return
+    # No machine came of it; what a create that was cut short has made before, a port or a volume, goes all the same.
+    for one in cloud.belongings():
+        if one.desktop_id == row.id:
+            cloud.remove(one)

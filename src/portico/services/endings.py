@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from portico.domain.explain import as_json
-from portico.domain.jobs import OfPool
+from portico.domain.jobs import OfCenter, OfPool
 from portico.domain.model import AssignmentState, Reason, Stage, Status
 from portico.services.broker import Broker
 from portico.services.queueing import enqueue
@@ -20,8 +20,11 @@ CLOSE_SECONDS = 120  # how long a gateway may take to hear that it must close a 
 _SCOPE = System("ending desktops")
 
 
-def gone(broker: Broker, desktop_id: str, reason: Reason) -> None:
-    """Record that a machine is no more: the desktop is marked deleted, its assignments end, its pool counts anew."""
+def gone(broker: Broker, desktop_id: str, reason: Reason, *, sweep: bool = False) -> None:
+    """Record that a machine is no more: the desktop is marked deleted, its assignments end, its pool counts anew.
+
+    `sweep`: the machine went by itself, so what was made along with it is to be looked for (services.sweep).
+    """
     now = broker.now()
     with broker.db.write() as conn:
         row = desktops.get_row(conn, _SCOPE, desktop_id)
@@ -49,6 +52,8 @@ def gone(broker: Broker, desktop_id: str, reason: Reason) -> None:
         )  # fmt: skip
         if row.built_for_pool:
             enqueue(broker, conn, "pool_refill", OfPool(row.built_for_pool), tenant_id=row.tenant_id)
+            if sweep:
+                enqueue(broker, conn, "center_sweep", OfCenter(row.center_id), tenant_id=row.tenant_id)
 
 
 def center_gone(broker: Broker, conn: Connection, center_id: str) -> tuple[int, int]:

@@ -69,7 +69,7 @@ _POOL = {
     ),
     "provisioning.user_data": Spec(
         "User data",
-        "Given to cloud-init or cloudbase-init of a new desktop. Tags such as {VM:NAME} are filled in.",
+        "Given to cloud-init or cloudbase-init of a new desktop. Tags such as {VM:NAME} and {AGENT} are filled in.",
         longest=65_535,
         advanced=True,
     ),
@@ -234,6 +234,11 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "name": NAME,
         "group_name": Spec("Group"),
         "draining": Spec("Draining", "Takes no new sessions; running ones go on."),
+    },
+    "join-keys": {
+        "name": NAME,
+        "center_id": Spec("Center", "Only desktops of this center; none: of all."),
+        "days": Spec("Valid for", "Empty: until it is revoked.", "days", 1, 3650),
     },
     "settings": {"value": Spec("Value")},
     "tokens": {

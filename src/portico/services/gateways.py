@@ -134,7 +134,7 @@ def _unseal(broker: Broker, text: str) -> Ticket:
 
 def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[str, Any]:
     assignment, desktop = assignment_record(part(row, "a_")), desktop_record(part(row, "d_"))
-    if not desktop.address:
+    if not desktop.target:
         raise Unavailable("The desktop has no address.")
     line = broker.snapshots.get().pool_assignments.get(assignment.pool_assignment_id or "")
     plan = broker.snapshots.get().protocol_plan(line.protocol_plan_id if line else None, assignment.tenant_id)
@@ -145,7 +145,7 @@ def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[st
         "epoch": assignment.epoch,
         "user": login_name,
         "protocol": ticket.protocol,
-        "target": {"host": desktop.address, "port": port, "realm": desktop.realm},
+        "target": {"host": desktop.target, "port": port, "realm": desktop.realm},
         "credentials": credentials,
         "policy": {
             "clipboard_in": plan.clipboard_in, "clipboard_out": plan.clipboard_out, "view_only": plan.view_only,

@@ -12,10 +12,11 @@ from portico.domain import pools as pool_rules
 from portico.services import idempotency, provision
 from portico.services.broker import Broker
 from portico.services.configure_settings import value_of
-from portico.store import desktops, fleet, founding, jobs, outbox, pools, purging, users
+from portico.store import desktops, fleet, founding, jobs, outbox, pools, purging, users, waiting
 from portico.store.scope import System
 
 JOB_DAYS = 7
+WAITING_DAYS = 1  # an agent that waits asks every half a minute; one that is silent for a day is no more
 _SCOPE = System("housekeeping")
 
 
@@ -53,6 +54,7 @@ def purge(broker: Broker) -> dict[str, int]:
         removed["jobs"] = jobs.purge(conn, now - timedelta(days=JOB_DAYS))
         removed["messages"] = outbox.purge(conn, now)
         removed["attempts"] = users.purge_attempts(conn, now - timedelta(days=2))
+        removed["waiting agents"] = waiting.purge(conn, now - timedelta(days=WAITING_DAYS))
         removed["idempotency"] = idempotency.purge(conn, now)
     for tenant_id, kept in days.items():
         with broker.db.write() as conn:

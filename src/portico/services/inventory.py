@@ -11,7 +11,7 @@ from portico.domain.model import Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import CloudNotFound, PorticoError
 from portico.ports.cloud import Scan
-from portico.services import endings, leaks, membership, outside, provision, twins
+from portico.services import endings, instances, leaks, membership, outside, provision, twins
 from portico.services.broker import Broker
 from portico.services.clouds import open_cloud
 from portico.services.queueing import When, enqueue
@@ -113,7 +113,7 @@ def _act(broker: Broker, center: Center, action: sync.Action) -> None:
         case sync.Adopt():
             _adopt(broker, center, action)
         case sync.MarkGone():
-            endings.gone(broker, action.desktop_id, action.reason)
+            endings.gone(broker, action.desktop_id, action.reason, sweep=True)
         case sync.Retry():
             _retry(broker, center, action.desktop_id)
         case sync.Fail():
@@ -186,6 +186,7 @@ def _adopt(broker: Broker, center: Center, action: sync.Adopt) -> None:
             deadline_at=now + timedelta(seconds=provision.BUILD_SECONDS),
         )  # fmt: skip
         if adopted:
+            instances.confirm(broker, conn, desktops.get_row(conn, _SCOPE, action.desktop_id), seen.external_id)
             membership.place(broker, conn, [action.desktop_id])
             entry = events.Entry(now, "desktop.adopted", center.tenant_id, params={"desktop": seen.name},
                                  desktop_id=action.desktop_id, center_id=center.id)  # fmt: skip

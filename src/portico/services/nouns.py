@@ -17,6 +17,7 @@ Filter = Callable[[str], ColumnElement[bool]]
 
 RECORD_COLUMNS = ("id", "name", "version", "created_at", "updated_at")
 NOT_WRITTEN = ("id", "tenant_id", "version")
+MADE_ONCE = ("tokens", "join-keys")  # secrets: made and revoked, never changed
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,15 @@ class TokenForm:
     """What may be said of a new API token."""
 
     name: str
+    days: int | None = 365
+
+
+@dataclass(frozen=True, slots=True)
+class JoinKeyForm:
+    """What may be said of a new join key."""
+
+    name: str
+    center_id: str | None = None
     days: int | None = 365
 
 
@@ -289,6 +299,20 @@ _ALL = (
             "desktop": _equals(t.leaks.c.desktop_id),
         },
         actions=("remove", "keep", "adopt"),
+    ),
+    Noun(
+        "waiting-agents", "Waiting agents", "desktops", t.waiting_agents,
+        ("id", "name", "state", "instance_id", "addresses", "macs", "source_address", "os_name", "service", "version", "reason",
+         "desktop_id", "created_at", "seen_at"),
+        search=("name", "instance_id", "source_address"), sorts=("created_at", "name", "seen_at"),
+        filters={"state": _equals(t.waiting_agents.c.state), "desktop": _equals(t.waiting_agents.c.desktop_id)},
+        reach="tenant+deployment", actions=("admit", "refuse"),
+    ),
+    Noun(
+        "join-keys", "Join keys", "desktops", t.join_keys,
+        ("id", "name", "center_id", "uses", "used_at", "created_at", "expires_at"), None, _form("JoinKeyForm", JoinKeyForm, "join-keys"),
+        sorts=("name", "created_at", "expires_at"), filters={"center": _named(t.join_keys.c.center_id, t.centers)},
+        may_create=True, may_delete=True,
     ),
     Noun(
         "settings", "Settings", "settings", t.settings, ("updated_at",), None, _form("SettingForm", SettingForm, "settings"),

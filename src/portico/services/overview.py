@@ -10,7 +10,7 @@ from portico.domain.model import Pool, PoolCounts, Reason
 from portico.errors import NotFound
 from portico.services.broker import Broker
 from portico.services.guards import require
-from portico.store import centers, jobs, leaks, pools, summaries
+from portico.store import centers, jobs, leaks, pools, summaries, waiting
 from portico.store.scope import Tenant
 
 ALIVE_SECONDS = 30
@@ -113,6 +113,10 @@ def _attention(conn: Any, scope: Tenant, gateways: tuple[Node, ...]) -> list[Att
     for row in leaks.count_open(conn, scope):
         reason = Reason("leaks.open", {"center": row.name, "count": row.number})
         found.append(Attention("warning", reason, f"/admin/leaks?q=center:{row.id}"))
+    if number := waiting.count_waiting(conn, scope.id):
+        found.append(
+            Attention("warning", Reason("agents.waiting", {"number": number}), "/admin/waiting-agents?q=state:waiting")
+        )
     if gateways and not any(node.alive for node in gateways):
         found.append(Attention("error", Reason("gateway.none_alive"), "/admin/gateways"))
     if not gateways:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from portico.domain import templates
+from portico.domain import templates, user_data
 from portico.domain.model import BuildAction, Provisioning, ProvisionLimits, TimeLimit
 from portico.domain.tags import unknown
 from portico.domain.windows import MAX_WINDOWS, clock
 from portico.services.configure_settings import is_zone
 
 MAX_ACTIONS = 20
+SCRIPT_TAGS = (*templates.TEXT_TAGS, *user_data.TAGS)
 LAST = ("set_available", "set_unavailable")  # what ends a list of actions
 
 
@@ -50,7 +51,7 @@ def _tags(provisioning: Provisioning) -> dict[str, str]:
             unknown(provisioning.display_name_template, templates.DISPLAY_TAGS),
             templates.DISPLAY_TAGS,
         ),
-        ("user_data", templates.unknown_in_script(provisioning.user_data, templates.TEXT_TAGS), templates.TEXT_TAGS),
+        ("user_data", templates.unknown_in_script(provisioning.user_data, SCRIPT_TAGS), SCRIPT_TAGS),
     ):
         if strange:
             wrong[field] = f"There is no tag {strange[0]}. Use {templates.shown(known)}."

@@ -5,10 +5,15 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from portico.domain.access import Actor
 from portico.domain.model import Pool, ProvisionLimits
 from portico.domain.windows import Change, limits_at, next_change
+from portico.errors import NotFound
 from portico.services.broker import Broker
 from portico.services.configure_settings import value_of
+from portico.services.guards import require
+from portico.store import pools
+from portico.store.scope import Tenant
 
 
 def zone_of(conn: Connection, tenant_id: str, name: str) -> tzinfo:
@@ -33,3 +38,13 @@ def change_of(broker: Broker, conn: Connection, pool: Pool) -> Change | None:
     if not wanted.time_limits:
         return None
     return next_change(wanted, broker.now(), zone_of(conn, pool.tenant_id, wanted.time_zone))
+
+
+def outlook(broker: Broker, actor: Actor, pool_id: str) -> tuple[ProvisionLimits, Change | None]:
+    """Return the limits that hold now and when others do, for whoever may see pools. Raises Denied, NotFound."""
+    require(actor, "pools")
+    with broker.db.read() as conn:
+        pool = pools.get(conn, Tenant(actor.tenant_id), pool_id)
+        if pool is None:
+            raise NotFound("There is no such pool. Perhaps it was deleted.")
+        return limits_now(broker, conn, pool), change_of(broker, conn, pool)

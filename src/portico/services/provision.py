@@ -16,7 +16,16 @@ from portico.domain.jobs import CenterScan, OfDesktop, OfPool
 from portico.domain.model import Desktop, Pool, PoolCounts, ProvisionLimits, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import CloudRefused, Conflict, QuotaExceeded
-from portico.services import afterbuild, desktop_names, endings, finishing, pool_limits, specs, trimming
+from portico.services import (
+    afterbuild,
+    desktop_names,
+    endings,
+    finishing,
+    instances,
+    pool_limits,
+    specs,
+    trimming,
+)
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
@@ -216,6 +225,7 @@ def _built(broker: Broker, row: Any, external_id: str) -> None:
             conn, row.id, [Stage.CREATING], Stage.BUILDING, now,
             external_id=external_id, deadline_at=now + timedelta(seconds=BUILD_SECONDS),
         )  # fmt: skip
+        instances.confirm(broker, conn, row, external_id)
         if row.built_for_pool:
             pools.end_quota_pause(conn, row.built_for_pool)
         # When inventory was quicker, it has adopted the machine and this changes nothing.

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import tzinfo
 from typing import Any
 
-from portico.domain import templates
+from portico.domain import templates, user_data
 from portico.domain.model import Placement, Pool, Stage, Status
 from portico.domain.tags import Value, padded, render
 from portico.ports.cloud import MachineSpec
@@ -35,7 +35,7 @@ def intent(broker: Broker, pool: Pool, named: Named, seconds: Any) -> dict[str, 
     placement["metadata"] = {key: render(text, values, "text") for key, text in wanted.placement.metadata.items()}
     spec = {
         "name": named.name, "image_id": wanted.image, "flavor": wanted.flavor, "network": wanted.network,
-        "user_data": templates.render_script(wanted.user_data, values), "options": dict(wanted.options),
+        "user_data": templates.render_script(wanted.user_data, values, user_data.TAGS), "options": dict(wanted.options),
         "placement": placement, "pool": pool.name, "actions": [asdict(action) for action in wanted.actions],
     }  # fmt: skip
     return {
@@ -57,7 +57,7 @@ def machine(broker: Broker, row: Any, token: str) -> MachineSpec:
         image_id=row.spec["image_id"],
         flavor=row.spec["flavor"],
         network=row.spec["network"],
-        user_data=row.spec["user_data"],
+        user_data=user_data.render(row.spec["user_data"], hello),
         agent=hello,
         tags={"portico:pool": row.spec["pool"]},
         display_name=row.display_name,

@@ -55,3 +55,9 @@ def past_boots(agent: Row[Any]) -> list[str]:
 def list_lost(conn: Connection, seen_before: datetime) -> list[Row[Any]]:
     """Return enrolled agents that were not heard of since a time."""
     return list(conn.execute(select(agents).where(agents.c.enrolled_at.is_not(None), agents.c.seen_at < seen_before)))
+
+
+def revoke(conn: Connection, agent_id: str) -> None:
+    """Take an agent's credential away; its desktop waits for another one."""
+    nothing = {"bearer_hash": None, "enrolled_at": None, "seen_at": None, "instance_id": None}
+    conn.execute(update(agents).where(agents.c.id == agent_id).values(nothing))

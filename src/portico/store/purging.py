@@ -16,6 +16,7 @@ from portico.store.tables import (
     seats,
     sessions,
     tickets,
+    waiting_agents,
 )
 
 TICKETS_KEPT = timedelta(days=1)
@@ -56,7 +57,7 @@ def _desktops(conn: Connection, tenant_id: str, before: datetime) -> int:
     ids = list(conn.scalars(select(desktops.c.id).where(mine, ~in_use).limit(5000)))
     for start in range(0, len(ids), 500):
         some = ids[start : start + 500]
-        for table in (pool_members, seats, agents):
+        for table in (pool_members, seats, agents, waiting_agents):
             conn.execute(delete(table).where(table.c.desktop_id.in_(some)))
         conn.execute(delete(desktops).where(desktops.c.id.in_(some)))
     return len(ids)

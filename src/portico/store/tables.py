@@ -11,6 +11,8 @@ from portico.store.schema import configuration as _configuration
 from portico.store.schema import metadata as metadata
 from portico.store.schema import tenant as _tenant
 from portico.store.schema import unique_where as _unique_where
+from portico.store.tables_agents import join_keys as join_keys
+from portico.store.tables_agents import waiting_agents as waiting_agents
 from portico.store.tables_work import brokers as brokers
 from portico.store.tables_work import events as events
 from portico.store.tables_work import gateway_tokens as gateway_tokens
@@ -114,6 +116,7 @@ Index("ix_desktops_tenant", desktops.c.tenant_id, desktops.c.status, desktops.c.
 Index("ix_desktops_built_for_pool", desktops.c.built_for_pool)
 Index("ix_desktops_last_user", desktops.c.last_user_id)
 Index("ix_desktops_stage", desktops.c.stage)
+Index("ix_desktops_external", desktops.c.external_id)
 
 agents = Table(
     "agents",
@@ -131,6 +134,7 @@ agents = Table(
     Column("sequence", RowNumber, nullable=False),
     Column("seen_at", UTCDateTime),
     Column("enrolled_at", UTCDateTime),
+    Column("instance_id", Name),  # the machine that it says it runs on, until inventory confirms it
     Column("past_boots", Json),  # the last boots before this one: what comes of them now comes late
 )
 _unique_where("uq_agents_bearer_hash", agents.c.bearer_hash, where=agents.c.bearer_hash.is_not(None))

@@ -48,6 +48,8 @@ WRITTEN: Mapping[str, str] = {
     "desktop.changed": N_("%(actor)s changed the desktop %(name)s."),
     "gateway.changed": N_("%(actor)s changed the gateway %(name)s."),
     "gateway.deleted": N_("%(actor)s removed the gateway %(name)s."),
+    "join-key.created": N_("%(actor)s made the join key %(name)s."),
+    "join-key.deleted": N_("%(actor)s revoked the join key %(name)s."),
     "token.created": N_("%(actor)s made the API token %(name)s."),
     "token.deleted": N_("%(actor)s revoked the API token %(name)s."),
     "setting.changed": N_("%(actor)s changed the setting %(name)s."),
@@ -99,6 +101,16 @@ DESKTOPS: Mapping[str, str] = {
     "desktop.power_ordered:rebuild": N_("%(actor)s asked to rebuild %(desktop)s from its image."),
     "desktop.power_refused": N_("%(center)s refused “%(action)s” for %(desktop)s: %(detail)s"),
     "agent.enrolled": N_("The agent of %(desktop)s was admitted."),
+    "agent.admitted": N_("The waiting agent of %(desktop)s was admitted."),
+    "agent.admitted:address": N_(
+        "The waiting agent of %(desktop)s was admitted: its center lists the machine at this address."
+    ),
+    "agent.admitted:join key": N_("The waiting agent of %(desktop)s was admitted by a join key."),
+    "agent.admitted:administrator": N_("%(actor)s admitted the waiting agent of %(desktop)s."),
+    "agent.refused": N_("%(actor)s refused the waiting agent of %(machine)s."),
+    "agent.waiting": N_("An agent of %(desktop)s waits to be admitted."),
+    "agent.revoked": N_("The agent of %(desktop)s lost its credential: it was on another machine, %(machine)s."),
+    "agent.no_metadata": N_("%(desktop)s does not reach the metadata service of its cloud."),
 }
 
 FLEET: Mapping[str, str] = {

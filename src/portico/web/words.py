@@ -94,6 +94,19 @@ LEAK = {
     "kept": Word(N_("Kept"), OFF, "circle-check"),
     "removing": Word(N_("Being deleted"), WORKING, "trash-2"),
 }
+WAITING_AGENT = {
+    "waiting": Word(N_("Waiting"), WORKING, "hourglass"),
+    "admitted": Word(N_("Admitted"), READY, "circle-check"),
+    "refused": Word(N_("Refused"), OFF, "ban"),
+}
+METADATA = {
+    "": Word(N_("Unknown"), OFF, "circle-help"),
+    "answers": Word(N_("Answers"), READY, "circle-check"),
+    "no route": Word(N_("No route"), TROUBLE, "unplug"),
+    "no gateway": Word(N_("No way through a gateway"), TROUBLE, "unplug"),
+    "no answer": Word(N_("No answer"), TROUBLE, "circle-x"),
+    "refused": Word(N_("No metadata"), TROUBLE, "circle-x"),
+}
 ASSIGNMENT = {
     "assigned": Word(N_("Assigned"), USE, "circle-user"),
     "connected": Word(N_("At work"), USE, "circle-dot"),
@@ -109,6 +122,7 @@ LEVEL = {
 }
 JOB_KINDS = {
     "center_scan": N_("Look for changes in a center"),
+    "center_sweep": N_("Remove what machines that went by themselves have left in a center"),
     "center_leaks": N_("Look for what was left over in a center"),
     "leak_remove": N_("Delete what was left over in a center"),
     "pool_stats": N_("Count the desktops of a pool"),
@@ -158,6 +172,7 @@ DRAINING = Word(N_("Draining"), WORKING, "hourglass")
 AXES: Mapping[str, Mapping[str, Word]] = {
     "offer": OFFER, "stage": STAGE, "power": POWER, "agent": AGENT, "session": SESSION, "status": STATUS, "job": JOB,
     "center": CENTER, "level": LEVEL, "assignment": ASSIGNMENT, "leak": LEAK,
+    "waiting agent": WAITING_AGENT, "metadata": METADATA,
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.domain.records import MINUTE, NOW, desktop
 
-from portico.domain.leaks import GRACE_SECONDS, Belonging, Known, find, may_adopt
+from portico.domain.leaks import GRACE_SECONDS, Belonging, Known, find, loose_parts, may_adopt
 from portico.domain.model import Desktop, Stage, Status
 
 pytestmark = pytest.mark.capability("S009", "S098")
@@ -31,6 +31,15 @@ def codes(*things: Belonging, known: Desktop | None = None, ended: datetime | No
 
 def test_a_desktops_own_machine_is_no_leak() -> None:
     assert codes(thing(), known=desktop("d1")) == []
+
+
+def test_loose_are_the_parts_of_ended_desktops_that_hang_on_nothing() -> None:
+    """Addresses before ports; never a machine, nor what hangs on one, nor the parts of a desktop with a machine or without an end."""
+    port, address = thing("port", external_id="p"), thing("floating ip", external_id="f")
+    assert loose_parts([port, address], {"d1"}) == (address, port)
+    assert loose_parts([port, address], set()) == ()
+    assert loose_parts([port, thing()], {"d1"}) == ()
+    assert loose_parts([thing("volume", machine_id="x-other"), thing("port", desktop_id=None)], {"d1"}) == ()
 
 
 @pytest.mark.parametrize("tag", ["d1", None])

@@ -13,7 +13,7 @@ from portico.domain import access
 from portico.domain.access import Actor
 from portico.domain.model import PowerAction
 from portico.errors import Invalid
-from portico.services import centers, configure, gateways, leaks, operate, power, queue, release
+from portico.services import centers, configure, gateways, leaks, operate, power, queue, release, waiting
 from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.web.admin.frame import area_of, console
@@ -23,7 +23,7 @@ from portico.web.rendering import N_, broker_of
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
 PASSWORD_BYTES = 12
-GOING = ("sessions", "leaks")  # what an action may take away: the list is where one goes on
+GOING = ("sessions", "leaks", "waiting-agents")  # what an action may take away: the list is where one goes on
 Action = Callable[[Broker, Actor, str], object]
 
 
@@ -49,6 +49,8 @@ ACTIONS: Mapping[tuple[str, str], tuple[Action, str]] = {
     ("leaks", "remove"): (lambda broker, actor, id: leaks.remove(broker, actor, id), "queued"),
     ("leaks", "keep"): (lambda broker, actor, id: leaks.keep(broker, actor, id), "kept"),
     ("leaks", "adopt"): (lambda broker, actor, id: leaks.adopt(broker, actor, id), "adopted"),
+    ("waiting-agents", "admit"): (lambda broker, actor, id: waiting.admit(broker, actor, id), "admitted"),
+    ("waiting-agents", "refuse"): (lambda broker, actor, id: waiting.refuse(broker, actor, id), "refused"),
     ("pools", "refill"): (lambda broker, actor, id: operate.refill(broker, actor, id), "queued"),
     ("jobs", "cancel"): (lambda broker, actor, id: queue.cancel(broker, actor, id), "cancelled"),
     ("jobs", "retry"): (lambda broker, actor, id: queue.retry(broker, actor, id), "retried"),

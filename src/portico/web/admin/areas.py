@@ -56,6 +56,7 @@ def _name(label: str = N_("Name"), name: str = "name") -> Column:
 
 
 CENTERS = ("centers", "leaks")
+DESKTOPS = ("desktops", "waiting-agents", "join-keys")
 SESSIONS = ("desktop-sessions", "sessions")
 PLANS = ("protocol-plans", "power-plans", "release-plans")
 
@@ -82,6 +83,29 @@ _AREAS = (
             ("stage:failed", N_("Failed")), ("power:stopped", N_("Stopped")), ("maintenance:true", N_("Maintenance")),
         ),
         deletes=True, bulk=True, history="desktop", facts=("user", "pools"), topics="desktops assignments",
+        group=DESKTOPS, family=N_("Desktops"),
+    ),
+    Area(
+        "waiting-agents", N_("Waiting agents"), N_("waiting agent"), "hourglass", "desktops",
+        N_("Agents of machines that Portico has not made itself, such as those of master images. Each says who it is; nobody has vouched for it yet."),
+        (
+            _name(N_("Says it is")), Column("state", N_("State"), "state", "waiting agent", sorts=False),
+            Column("desktop", N_("Desktop"), sorts=False), Column("why", N_("Why"), "reason", sorts=False),
+            Column("source_address", N_("From"), "mono", sorts=False), Column("service", N_("Metadata"), "state", "metadata", sorts=False),
+            Column("created_at", N_("Since"), "time"),
+        ),
+        filters=(("state:waiting", N_("Waiting")), ("state:refused", N_("Refused")), ("state:admitted", N_("Admitted"))),
+        sort="-created_at", group=DESKTOPS, family=N_("Desktops"), facts=("desktop", "source_address"), topics="desktops",
+    ),
+    Area(
+        "join-keys", N_("Join keys"), N_("join key"), "key-round", "desktops",
+        N_("A join key in an image admits its agents by itself, to desktops that have none yet. Give each image its own."),
+        (
+            _name(), Column("center", N_("Center"), sorts=False), Column("uses", N_("Agents admitted"), "number", sorts=False),
+            Column("used_at", N_("Last used"), "time", sorts=False), Column("expires_at", N_("Ends"), "time"),
+        ),
+        (Section(N_("Join key"), ("name", "center_id", "days")),),
+        create=N_("Make a join key"), deletes=True, group=DESKTOPS, family=N_("Desktops"), facts=("uses", "expires_at"), topics="desktops",
     ),
     Area(
         "pools", N_("Pools"), N_("pool"), "boxes", "pools",

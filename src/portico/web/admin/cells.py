@@ -24,6 +24,7 @@ REFERENCES = {
     "users": {"role": ("role_id", "roles"), "policy": ("policy_id", "policies")},
     "images": {"center": ("center_id", "centers")},
     "leaks": {"center": ("center_id", "centers")},
+    "join-keys": {"center": ("center_id", "centers")},
     "sessions": {"user": ("user_id", "users")},
     "policies": {"pool_names": ("assignments", "pools")},
 }
@@ -72,6 +73,11 @@ def with_targets(broker: Broker, actor: Actor, jobs: Sequence[dict[str, Any]]) -
         job["tries"] = f"{job['attempts']}/{kind.max_attempts}" if kind else str(job["attempts"])
         job["next_at"] = job["run_at"] if job["state"] == "queued" else None
     return list(jobs)
+
+
+def of_deployment(broker: Broker) -> dict[str, Any]:
+    """Return where agents find this deployment, and by which CA they know it."""
+    return {"broker_url": broker.config.public_url, "ca_fingerprint": broker.keys.ca_fingerprint}
 
 
 def linked(actor: Actor, noun: str, id: str, named: Named) -> Markup:

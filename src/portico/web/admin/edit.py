@@ -91,6 +91,8 @@ def create(request: Request, form: Annotated[FormData, Depends(posted)], noun: s
         return _form(request, me, area, data, wrong | _errors(problem, made), 422)
     if item.get("generated_password"):
         return console(request, "admin/secret.html", me, area=area, item=item, password=item["generated_password"])
+    if noun == "join-keys":
+        return console(request, "admin/join_key.html", me, area=area, item=item, **cells.of_deployment(broker))
     return see(request, f"/admin/{noun}/{item['id']}?done=created{CHECKED.get(noun, '')}")
 
 

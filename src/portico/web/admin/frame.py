@@ -27,6 +27,8 @@ NOTES = {
     "disconnected": N_("The connection was closed."),
     "logged-out": N_("The person is being logged out."),
     "unlocked": N_("The user can log in again."),
+    "admitted": N_("The agent is admitted; it begins to work within half a minute."),
+    "refused": N_("The agent is refused."),
     "kept": N_("It stays where it is."),
     "adopted": N_("It is a desktop again. Set it available when it may be offered."),
     "mended": N_("Done. This is what is found now."),

@@ -16,7 +16,7 @@ from portico.web.rendering import N_
 
 # Fields that name items of another noun: path → noun.
 MENUS = {
-    "role_id": "roles", "policy_id": "policies", "parent_id": "pools", "rule.centers": "centers",
+    "role_id": "roles", "center_id": "centers", "policy_id": "policies", "parent_id": "pools", "rule.centers": "centers",
     "provisioning.center_id": "centers", "assignments.pool_id": "pools",
     "assignments.protocol_plan_id": "protocol-plans", "assignments.power_plan_id": "power-plans",
     "assignments.release_plan_id": "release-plans",

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from portico.domain import access
 from portico.errors import PorticoError
 from portico.ports.cloud import Finding
-from portico.services import centers, configure, consequences, desktop_sessions, overview
+from portico.services import centers, configure, consequences, desktop_sessions, overview, pool_limits
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
 from portico.web.admin import cells, charts, events
@@ -89,13 +89,18 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
     broker = broker_of(request)
     if area.noun == "pools":
         history = overview.pool_history(broker, me.actor, item["id"], CHART_HOURS)
+        limits, change = pool_limits.outlook(broker, me.actor, item["id"])
         return {
+            "limits": limits,
+            "change": change,
             "counts": overview.pool_counts(broker, me.actor, item["id"]),
             "chart": charts.demand(history, broker.now()),
         }
     if area.noun == "desktops":
         held = desktop_sessions.held_of(broker, me.actor, item["id"])
         return {"held": held, "offering": desktop_sessions.offering(broker, me.actor, item["id"])}
+    if area.noun == "join-keys":
+        return dict(cells.of_deployment(broker))
     if area.noun == "events":
         return {"event": events.told(broker, me.actor, [item])[0]}
     if area.noun == "centers" and request.query_params.get("check"):

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from portico.errors import Invalid
 from portico.services import configure
 from portico.services.configure import NOUNS, Query
-from portico.services.nouns import Noun
+from portico.services.nouns import MADE_ONCE, Noun
 from portico.web.api.described import answers, errors, takes
 from portico.web.api.examples import EXAMPLES
 from portico.web.api.schemas import schema_name
@@ -42,7 +42,7 @@ def router_of(noun: Noun) -> APIRouter:
         add("", _create(noun), methods=["POST"], status_code=201, operation_id=f"create_{one}", summary=f"Add to the {noun.title.lower()}",
             responses=answers(201, item, "What was made.", _ETAG) | errors(400, 401, 403, 409, 422),
             openapi_extra=takes(f"{item}Form", EXAMPLES.get(noun.name)))  # fmt: skip
-    if noun.form is not None and noun.name != "tokens":
+    if noun.form is not None and noun.name not in MADE_ONCE:
         add("/{id}", _update(noun), methods=["PATCH"], operation_id=f"update_{one}",
             summary="Change fields; what is not named stays, null is no value, lists are replaced",
             responses=answers(200, item, "The item as it is now.", _ETAG) | errors(400, 401, 403, 404, 409, 412, 422),

@@ -24,5 +24,6 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "roles": {"name": "Help desk", "areas": {"desktops": "edit", "users": "view"}},
     "users": {"login_name": "ada", "display_name": "Ada Lovelace", "role_id": _ID},
     "tenants": {"name": "Example Ltd"},
+    "join-keys": {"name": "Debian desktops", "days": 365},
     "tokens": {"name": "nightly report", "days": 90},
 }

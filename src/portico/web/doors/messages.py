@@ -36,6 +36,9 @@ class Facts(Message):
     protocols: Annotated[dict[Annotated[str, Field(max_length=40)], Port], Field(max_length=20)] = {}
     ssh_host_keys: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=20)] = []
     login_user: Short = ""
+    metadata: Annotated[str, Field(max_length=40)] = ""
+    metadata_gateway: Annotated[str, Field(max_length=40)] = ""
+    public_address: Annotated[str, Field(max_length=40)] = ""
 
 
 class AgentEnrolment(Versioned):
@@ -44,6 +47,19 @@ class AgentEnrolment(Versioned):
     token: Annotated[str, Field(min_length=1, max_length=200)]
     agent_version: Annotated[str, Field(max_length=40)] = ""
     facts: Facts = Facts()
+    instance_id: Short = ""
+
+
+class AgentJoin(Versioned):
+    """POST /agent/v1/join."""
+
+    secret: Annotated[str, Field(min_length=32, max_length=200)]
+    agent_version: Annotated[str, Field(max_length=40)] = ""
+    facts: Facts
+    instance_id: Short = ""
+    addresses: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] = []
+    macs: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] = []
+    join_key: Short = ""
 
 
 class AgentReport(Versioned):
