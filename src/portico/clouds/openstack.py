@@ -43,7 +43,13 @@ class OpenStack:
 
     def capabilities(self) -> Capabilities:
         """Return what Nova can do; a single compute host may be able to do less."""
-        return Capabilities(provisions=True, power=frozenset(PowerAction), snapshots=True, console=True)
+        return Capabilities(
+            provisions=True,
+            power=frozenset(PowerAction),
+            snapshots=True,
+            console=True,
+            needs_network=not self._settings.network,
+        )
 
     def check(self) -> tuple[Finding, ...]:
         """Report each right, precondition and quota by name. Raises CloudError when nobody can log in."""
