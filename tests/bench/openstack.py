@@ -43,14 +43,17 @@ def main() -> int:
         state.mkdir()
         project = Project(lab, "vdi", "broker", state)
         try:
-            parts = [f"{describe()}\n", _inventory(project), _refill(project)]
+            parts = [_shown(f"{describe()}\n"), _shown(_inventory(project)), _shown(_refill(project))]
         finally:
             control.unclone()
             control.purge("broker", "vdi", project.mark)
-    text = "\n".join(parts)
-    (OUT / "openstack.md").write_text(text, "utf-8")
-    print(text)
+    (OUT / "openstack.md").write_text("\n".join(parts), "utf-8")
     return 0
+
+
+def _shown(text: str) -> str:
+    print(text, flush=True)
+    return text
 
 
 def _inventory(project: Project) -> str:
@@ -71,10 +74,9 @@ def _inventory(project: Project) -> str:
     rows += [[f"{name}, replayed", len(many), f"{ms:,.1f}", "-"] for name, ms in parts.items()]
     exponent = math.log(large / small) / math.log(len(many) / len(listed))
     return "\n".join((
-        "## Inventory of OpenStack\n",
-        table(["what", "servers", "ms", "of the API's time"], rows),
+        table("Inventory of OpenStack", ["what", "servers", "ms", "of the API's time"], rows),
         f"\nGoal: reading and comparing take at most 1 % of the API's own time. They grow with the number to the power of {exponent:.2f}.\n",
-        table(["pass", "calls", "of which list servers"], [[name, sum(n.values()), n["/servers/detail"]] for name, n in calls]),
+        table("Calls of a pass", ["pass", "calls", "of which list servers"], [[name, sum(n.values()), n["/servers/detail"]] for name, n in calls]),
         "",
     ))  # fmt: skip
 
@@ -141,9 +143,8 @@ def _refill(project: Project) -> str:
         ["a pool's desktop", ready, f"{each:.2f}", f"{each / yardstick:.2f}"],
     ]
     return "\n".join((
-        "## Refilling a pool\n",
         f"One pass decided to build {decision.build if decision else 0} and queued {queued}; {ready} became ready.\n",
-        table(["what", "number", "seconds each", "of the API's time"], rows),
+        table("Refilling a pool", ["what", "number", "seconds each", "of the API's time"], rows),
         "",
     ))  # fmt: skip
 
