@@ -234,7 +234,7 @@ def test_the_user_data_of_the_handbook_installs_an_agent_that_enrols(fleet: Flee
     page = PAGE.read_text()
     template = next(text for text in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if text.startswith("#!/bin/sh"))
     agent = {"broker_url": url, "ca_fingerprint": fleet.broker.keys.ca_fingerprint, "token": token}
-    text = user_data.render(template, agent, {"DESKTOP": "d", "POOL": "p"})
+    text = user_data.render(template, agent)
     root = tmp_path / "root"
     (root / "run").mkdir(parents=True)
     script = tmp_path / "user-data"

@@ -263,7 +263,7 @@ def _offers(fleet: Fleet) -> Any:
 def test_quickstart_asks_only_what_it_cannot_find_out(
     run: Run, deployment: Fleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One network is no question; of two images one has to be chosen, by an answer or by an option."""
+    """One network is no question; an image, a flavor and floating IPs are chosen by an answer or by an option."""
 
     class Typing(io.StringIO):
         def isatty(self) -> bool:
@@ -274,7 +274,7 @@ def test_quickstart_asks_only_what_it_cannot_find_out(
         assert status == 2
         assert "--image" in complaint
         assert "Fake Windows" in complaint
-        monkeypatch.setattr("sys.stdin", Typing("9\n2\n1\n"))
+        monkeypatch.setattr("sys.stdin", Typing("9\n2\n1\nn\n"))
         status, _, said = quick(run, "--policy", "People", "--pool", "Drawing")
     assert status == 0, said
     assert "Which network" not in said

@@ -9,11 +9,11 @@ from tests.brokers import actor
 from tests.fleet import CENTER, CLIENT, Fleet, second
 
 from portico.domain.model import PowerAction
+from portico.domain.templates import NAME_TAGS
 from portico.errors import Conflict
 from portico.ports.cloud import MachineSpec
 from portico.services import configure, connect, inventory, power, provision
 from portico.services.claims import Claim
-from portico.services.configure_pools import NAME_TAGS
 from portico.services.portal import offers
 from portico.store import desktops, jobs
 from portico.store import tables as t

@@ -66,6 +66,7 @@ def nova() -> None:
     ironic = {**account("nova"), "api_max_retries": 10, "api_retry_interval": 1}
     _compute(METAL_HOST, {"DEFAULT": metal, "ironic": ironic})
     uwsgi("nova-api", "nova.wsgi.osapi_compute", 2)
+    uwsgi("nova-metadata", "nova.wsgi.metadata", 1)
 
 
 def _compute(host: str, parts: dict[str, Section]) -> None:

@@ -3,7 +3,7 @@
 import uuid
 from pathlib import Path
 
-from tests.lab.config import Section, directories, ini, privileged, uwsgi, write
+from tests.lab.config import Section, directories, ini, privileged, write
 from tests.lab.places import ADDRESS, BIN, ETC, PASSWORD, PORTS, RUN, VAR
 from tests.lab.places import GUEST_HOST as HOST
 from tests.lab.processes import Service
@@ -33,7 +33,6 @@ def configure() -> None:
     _compute()
     _metadata()
     _libvirt()
-    uwsgi("nova-metadata", "nova.wsgi.metadata", 1)
 
 
 def switch() -> list[Service]:
@@ -51,11 +50,8 @@ def network() -> list[Service]:
     """Return what makes OVN's networks real on this machine, and leads guests to their metadata."""
     controller = ("ovn-controller", "--no-chdir", "-vconsole:warn", "-vsyslog:off", f"unix:{RUN}/db.sock")
     metadata = (f"{BIN}/neutron-ovn-metadata-agent", "--config-file", f"{ETC}/guest/metadata.conf")
-    api = (f"{BIN}/uwsgi", "--ini", f"{ETC}/uwsgi/nova-metadata.ini")
-    where = {"OS_NOVA_CONFIG_DIR": f"{ETC}/nova"}
     return [
         Service("guest-ovn-controller", controller),
-        Service("guest-metadata-api", api, ("uwsgi/nova-metadata.ini", "nova"), where),
         Service("guest-metadata", metadata, ("guest/metadata.conf",)),
     ]
 

@@ -79,6 +79,7 @@ def apis() -> list[Service]:
         _api("placement", "placement", OS_PLACEMENT_CONFIG_DIR=f"{ETC}/placement"),
         _api("neutron", "neutron", **neutron),
         _api("nova-api", "nova", OS_NOVA_CONFIG_DIR=f"{ETC}/nova"),
+        _api("nova-metadata", "nova", OS_NOVA_CONFIG_DIR=f"{ETC}/nova"),
         _api("glance", "glance", OS_GLANCE_CONFIG_DIR=f"{ETC}/glance"),
         _api("cinder-api", "cinder"),
         _api("ironic-api", "ironic"),

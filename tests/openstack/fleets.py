@@ -39,12 +39,13 @@ def make_cloud_fleet(project: Project, url: str | None = None) -> Fleet:
 
 
 def pool_of(fleet: Fleet, project: Project, limit: int, **placement: Any) -> str:
-    """Make a pool of desktops in the project."""
+    """Make a pool of desktops in the project: of those alone that it makes, for others may be at work there too."""
+    rule = {"rules": [{"attribute": "name", "operator": "bw", "text": project.mark}]}
     more = {**project.defaults, "placement": placement}
     more.pop("tags")
     return fleet.pool(
         project.mark, image=project.lab.images["linux-desktop"], start_below=limit, stop_at=limit,
-        name_template=f"{project.mark}-{{SEQUENCE}}", **more,
+        name_template=f"{project.mark}-{{SEQUENCE}}", rule=rule, **more,
     )  # fmt: skip
 
 
@@ -59,8 +60,8 @@ def alone(act: Callable[[Fleet], object]) -> Callable[[Fleet], object]:
 
 
 def live(fleet: Fleet) -> list[Any]:
-    """The rows of the desktops that live."""
-    return fleet.rows(t.desktops, t.desktops.c.deleted_at.is_(None))
+    """The rows of the desktops that pools made and that live; a project may hold those of others besides."""
+    return fleet.rows(t.desktops, t.desktops.c.deleted_at.is_(None), t.desktops.c.built_for_pool.is_not(None))
 
 
 def eventually(

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from tests.serving import serving
 from doubles.agents import Machine, until
 from portico.clouds.openstack import OpenStack
 from portico.domain import user_data
-from portico.services import provision, waiting
+from portico.services import provision, specs, waiting
 from portico.store import desktops
 from portico.store import tables as t
 
@@ -122,14 +123,15 @@ def test_a_server_of_nova_is_told_how_its_agent_enrols(
     lab: Facts, broker: Cloud, fleet: Fleet, url: str, tmp_path: Path, mark: str, way: str
 ) -> None:
     """By what Portico writes into the server's metadata, or by the marked line of the user data that it fills in."""
-    made = provision._row(fleet.broker, fleet.state_of(fleet.pool(image=lab.images["linux-desktop"])), mark)
+    pool = fleet.state_of(fleet.pool(image=lab.images["linux-desktop"]))
+    made = specs.intent(fleet.broker, pool, specs.Named(mark, 1, {}, UTC), timedelta(minutes=30))
     desktop_id = made["id"]
     with fleet.broker.db.write() as conn:
         desktops.add(conn, [made | {"stage": "building"}])
         provision._expect_agent(fleet.broker, conn, made)
     token = provision._token(fleet.broker, fleet.rows(t.agents)[0])
     hello = {"broker_url": url, "ca_fingerprint": fleet.broker.keys.ca_fingerprint, "token": token}
-    text = user_data.render("#cloud-config\n# portico-agent: {AGENT}\nhostname: {DESKTOP}\n", hello, {"DESKTOP": mark})
+    text = user_data.render("#cloud-config\n# portico-agent: {AGENT}\n", hello)
     names = {"broker_url": "portico:broker", "ca_fingerprint": "portico:fingerprint", "token": "portico:token"}
     more: dict[str, Any] = {"user_data": base64.b64encode(text.encode()).decode()}
     if way == "metadata":

@@ -166,7 +166,10 @@ def test_a_center_that_cannot_log_in_stops_no_other(fleet: Fleet, project: Proje
     other = fleet.center("other", kind="bare")
     body = fleet.row(t.centers, CENTER).body
     fleet.change(t.centers, CENTER, body=body | {"settings": body["settings"] | {"password": "changed"}})
-    theirs = fleet.pool("theirs", center_id=other, start_below=2, stop_at=2)
+    rule = {"rules": [{"attribute": "name", "operator": "bw", "text": "theirs"}]}
+    theirs = fleet.pool(
+        "theirs", center_id=other, start_below=2, stop_at=2, rule=rule, name_template="theirs-{SEQUENCE}"
+    )
     fleet.fill(theirs)
     with pytest.raises(CloudRefused):
         fleet.scan()

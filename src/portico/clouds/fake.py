@@ -131,7 +131,11 @@ class Fake:
             flavors=(Choice("small", "small", "1 vCPU, 1 GiB"), Choice("large", "large", "4 vCPU, 8 GiB")),
             networks=(Choice("fake-net", "fake-net", "198.18.0.0/15"),),
             zones=(Choice("fake-zone", "fake-zone"),),
-            security_groups=(Choice("default", "default"),),
+            security_groups=(Choice("default", "default"), Choice("fake-desktops", "fake-desktops")),
+            volume_types=(Choice("fake-fast", "fake-fast"), Choice("fake-cheap", "fake-cheap")),
+            server_groups=(Choice("fake-apart", "fake-apart", "anti-affinity"),),
+            key_pairs=(Choice("fake-key", "fake-key"),),
+            floating_networks=(Choice("fake-public", "fake-public"),),
         )
 
     def create(self, spec: MachineSpec) -> str:

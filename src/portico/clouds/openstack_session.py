@@ -152,6 +152,8 @@ class Api:
             if answer.is_success:
                 return answer
             worth = _WORTH_REPEATING if method in _REPEATABLE else _DID_NOT_ACT if again else ()
+            if method == "GET" and "params" in more:  # Neutron says so of a list when one of its things goes meanwhile.
+                worth = (*worth, 404)
             if last or answer.status not in worth or (answer.retry_after or 0.0) > _LONGEST_WAIT:
                 raise error_of(answer)
             self._pause(number, answer.retry_after)

@@ -107,7 +107,7 @@ class ProvisionLimits:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimit:
-    """Other limits for a time of the week, by the tenant's wall clock; a window whose `stop` is before its `start` wraps midnight."""
+    """Other limits for a time of the week, by the pool's wall clock; a window whose `stop` is not after its `start` wraps midnight."""
 
     weekdays: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)  # 0 = Monday; the day on which the window starts
     start: str = "08:00"
@@ -205,9 +205,10 @@ class Provisioning:
     deletable: bool = False
     start_unavailable: bool = False
     max_sessions: int = 1
-    enforce: bool = False  # also delete deletable, unassigned desktops above the limits
+    enforce: bool = False  # also delete deletable, unassigned desktops that the pool has built beyond `stop_at`
     count_only_available: bool = False  # unavailable desktops do not count as unassigned
     time_limits: tuple[TimeLimit, ...] = ()
+    time_zone: str = ""  # of the time limits; empty: the tenant's
     actions: tuple[BuildAction, ...] = ()
     placement: Placement = field(default_factory=Placement)
     options: Mapping[str, Any] = field(default_factory=dict)  # what only the center's driver knows

@@ -55,6 +55,11 @@ POOLS: Mapping[str, tuple[str, str]] = {
     "pool.refilling": (N_("A new desktop of %(pool)s is being made."), WAIT),
     "pool.lost": (N_("Somebody else was given the last free desktop of %(pool)s a moment ago."), TRY_AGAIN),
     "pool.off": (N_("%(pool)s makes no desktops by itself."), N_("Set both limits of the pool above zero.")),
+    "pool.off_by_time": (N_("%(pool)s makes no desktops at this time of the week."), ""),
+    "pool.above_limit": (
+        N_("%(pool)s has %(number)s desktops above its limit of %(stop_at)s that nobody has: they are deleted."),
+        "",
+    ),
     "pool.no_center": (N_("%(pool)s has no center to make desktops in."), N_("Choose a center in the pool's form.")),
     "pool.no_image": (N_("%(pool)s has no image to make desktops from."), N_("Choose an image in the pool's form.")),
     "pool.image_deleted": (

@@ -102,7 +102,7 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """A machine that outlives its desktop."""
+    """A machine that outlives its desktop, or whatever was made for one that is being deleted."""
 
     desktop_id: str
     external_id: str
@@ -145,12 +145,12 @@ def compare(
 
 def _meet(desktop: Desktop, seen: Seen, ours: bool, now: datetime) -> list[Action]:
     """Return what follows from seeing the machine of a desktop."""
+    if desktop.stage is Stage.DELETING and _lives(desktop):
+        return [Remove(desktop.id, seen.external_id)]
     if seen.gone:
         return [MarkGone(desktop.id, _end(desktop))] if _lives(desktop) else []
     if not _lives(desktop):
         return [_returned(desktop, seen, ours)]
-    if desktop.stage is Stage.DELETING:
-        return [Remove(desktop.id, seen.external_id)]
     actions: list[Action] = []
     if desktop.stage in (Stage.INTENT, Stage.CREATING):
         actions.append(Adopt(desktop.id, seen))
@@ -171,6 +171,8 @@ def _miss(desktop: Desktop, complete: bool, now: datetime, passes: int) -> list[
         return [Retry(desktop.id)] if complete and overdue and passes >= PASSES_BEFORE_RETRY else []
     if desktop.stage is Stage.DELETING and desktop.external_id is None and desktop.deadline_at and not overdue:
         return []  # Its create was asked for and not answered: it may still come true.
+    if complete and desktop.stage is Stage.DELETING:  # The machine is gone, and what was made for it is perhaps not.
+        return [Remove(desktop.id, desktop.external_id or "")]
     if complete:
         return [MarkGone(desktop.id, _end(desktop))]
     failure = _failure(desktop, None, now)

@@ -52,6 +52,7 @@ class Capabilities:
     user_data: bool = True  # a new machine can be handed its agent's token
     snapshots: bool = False
     console: bool = False
+    needs_network: bool = False  # a machine is made only where the pool names its network
 
 
 Machine = Seen  # what inventory decides on is what drivers report

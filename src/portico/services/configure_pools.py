@@ -4,15 +4,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from portico.domain.model import Pool, PoolRule
+from portico.domain.model import Pool, PoolRule, Provisioning
 from portico.domain.pools import check_rule, find_cycle
-from portico.domain.tags import unknown
-from portico.services import desktop_names
+from portico.services import pool_checks
 from portico.services.writing import Write, Writer, missing, unique
 from portico.store import tables as t
 from portico.store.records import adapter, from_row
-
-NAME_TAGS = ("SEQUENCE", *desktop_names.TAGS)  # what a desktop's name may be made of
 
 
 class Pools(Writer):
@@ -23,11 +20,8 @@ class Pools(Writer):
         values, wrong = write.values, unique(write, "name")
         rule, provisioning = values["rule"], values["provisioning"]
         wrong |= {f"rule.{key}": text for key, text in check_rule(adapter(PoolRule).validate_python(rule)).items()}
-        wrong |= _limits(provisioning)
-        strange = unknown(provisioning["name_template"], NAME_TAGS)
-        if strange:
-            known = ", ".join(f"{{{tag}}}" for tag in NAME_TAGS)
-            wrong["provisioning.name_template"] = f"There is no tag {strange[0]}. Use {known}."
+        found = pool_checks.check(adapter(Provisioning).validate_python(provisioning))
+        wrong |= {f"provisioning.{key}": text for key, text in found.items()}
         wrong |= missing(write, t.pools, {"parent_id": values["parent_id"]}, "pool")
         wrong |= missing(write, t.centers, {"provisioning.center_id": provisioning["center_id"]}, "center")
         wrong |= missing(write, t.centers, {f"rule.centers.{i}": id for i, id in enumerate(rule["centers"])}, "center")
@@ -55,21 +49,6 @@ class Pools(Writer):
 def _all(write: Write) -> list[Any]:
     mine = select(t.pools).where(t.pools.c.tenant_id == write.actor.tenant_id, t.pools.c.deleted_at.is_(None))
     return list(write.conn.execute(mine))
-
-
-def _limits(provisioning: dict[str, Any]) -> dict[str, str]:
-    limits = provisioning["limits"]
-    wrong: dict[str, str] = {}
-    if limits["start_below"] > limits["stop_at"]:
-        wrong["provisioning.limits.stop_at"] = (
-            f"Give at least {limits['start_below']}: the pool can never have that many unassigned desktops otherwise."
-        )
-    builds = limits["enabled"] and limits["start_below"] and limits["stop_at"]
-    if builds and not provisioning["center_id"]:
-        wrong["provisioning.center_id"] = "Choose the center to build in, or switch building off."
-    if builds and not provisioning["image"]:
-        wrong["provisioning.image"] = "Choose the image to build from, or switch building off."
-    return wrong
 
 
 def _cycle(write: Write) -> dict[str, str]:

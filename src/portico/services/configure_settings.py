@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -25,11 +26,15 @@ class Setting:
     least: int = 0
     most: int = 0
     unit: str = ""
+    is_zone: bool = False  # the name of a time zone
 
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "logs.days": Setting("Keep events for", "Older ones are removed once a day.", 30, 1, 3650, "days"),
+        "time.zone": Setting(
+            "Time zone", "By which pools read their windows of time, such as Europe/Berlin.", "UTC", 1, 60, is_zone=True
+        ),
     }
 )
 
@@ -74,6 +79,14 @@ def change(broker: Broker, actor: Actor, name: str, fields: Mapping[str, Any]) -
     return get(broker, actor, name)
 
 
+def is_zone(name: str) -> bool:
+    """Tell whether this machine knows a time zone of that name."""
+    try:
+        return bool(name) and ZoneInfo(name).key == name
+    except (KeyError, OSError, ValueError):  # unknown, or not a name of a zone at all
+        return False
+
+
 def _checked(setting: Setting, fields: Mapping[str, Any]) -> int | str | None:
     wrong = {name: "There is no such field. Leave it out." for name in fields if name != "value"}
     value = fields.get("value")
@@ -89,6 +102,8 @@ def _checked(setting: Setting, fields: Mapping[str, Any]) -> int | str | None:
             wrong["value"] = f"Give a number from {setting.least} to {setting.most}."
     elif not isinstance(value, str) or not setting.least <= len(value) <= setting.most or not value.isprintable():
         wrong["value"] = f"Give a text of {setting.least} to {setting.most} characters."
+    elif setting.is_zone and not is_zone(value):
+        wrong["value"] = "There is no such time zone. Give one such as Europe/Berlin or UTC."
     if wrong:
         raise Invalid("The setting was not changed.", wrong)
     return value

@@ -10,8 +10,6 @@ from portico.domain.tags import Value
 from portico.store import founding
 from portico.store.tables import desktops
 
-# What a desktop's name may be made of besides its number.
-TAGS = ("POOL", "CENTER", "TENANT", "RANDOM")
 RANDOM_WIDTH = 4
 RANDOM_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 

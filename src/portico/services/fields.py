@@ -25,6 +25,7 @@ class Spec:
 
 NAME = Spec("Name", "Unique, up to 200 characters.")
 NOTES = Spec("Notes", "For administrators; users do not see this.", longest=10_000)
+BUILD_ACTIONS = ("start", "poweroff", "snapshot", "set_available", "set_unavailable")
 POWER_ACTIONS = ("none", "shutdown", "stop", "suspend", "reboot")
 
 
@@ -68,7 +69,7 @@ _POOL = {
     ),
     "provisioning.user_data": Spec(
         "User data",
-        "Given to cloud-init or cloudbase-init of a new desktop; {AGENT} and other tags are filled in.",
+        "Given to cloud-init or cloudbase-init of a new desktop. Tags such as {VM:NAME} and {AGENT} are filled in.",
         longest=65_535,
         advanced=True,
     ),
@@ -79,7 +80,48 @@ _POOL = {
     "provisioning.max_sessions": Spec(
         "Sessions per desktop", "More than one for terminal servers.", "", 1, 1000, advanced=True
     ),
-    "provisioning.options": Spec("Options of the center", "Zone, security groups, volume, floating IP.", advanced=True),
+    "provisioning.display_name_template": Spec(
+        "Display names", "What users see, such as Lab {SEQUENCE:2}. Empty: as the machine is called."
+    ),
+    "provisioning.count_only_available": Spec(
+        "Count only available desktops as unassigned", "Unavailable ones are made up for by new ones.", advanced=True
+    ),
+    "provisioning.enforce": Spec(
+        "Delete what is above the limit",
+        "Deletable desktops of this pool that nobody has; never one that is assigned or in use.",
+    ),
+    "provisioning.time_zone": Spec("Time zone", "Such as Europe/Berlin. Empty: the one of the settings.", longest=60),
+    "provisioning.time_limits": Spec("Windows of time", "Other limits while they are open; the first open one holds."),
+    "provisioning.time_limits.weekdays": Spec("Days", "On which the window opens."),
+    "provisioning.time_limits.start": Spec("From", longest=5),
+    "provisioning.time_limits.stop": Spec("Until", "Not later than the beginning: of the next day.", longest=5),
+    "provisioning.time_limits.start_below": Spec("Start below", "", "desktops", 0, 100_000),
+    "provisioning.time_limits.stop_at": Spec("Stop at", "", "desktops", 0, 100_000),
+    "provisioning.actions": Spec("After the build", "In this order, once the desktop answers."),
+    "provisioning.actions.action": Spec("Then", choices=BUILD_ACTIONS),
+    "provisioning.actions.wait_seconds": Spec("Wait first", "", "seconds", 0, 86_400),
+    "provisioning.placement.zone": Spec("Availability zone", "Empty: the cloud chooses."),
+    "provisioning.placement.security_groups": Spec("Security groups", "What may reach new desktops."),
+    "provisioning.placement.default_security_group": Spec("Also the project's default group"),
+    "provisioning.placement.floating_ip": Spec(
+        "Associate a floating IP", "A free one is used, else one is allocated; without either the build fails."
+    ),
+    "provisioning.placement.floating_network": Spec(
+        "Floating IPs from", "Empty: the network that the router leads to."
+    ),
+    "provisioning.placement.volume.create": Spec("Start from a new volume", "Instead of the host's own disk."),
+    "provisioning.placement.volume.size_gib": Spec(
+        "Size of the volume", "0: as large as image and flavor ask for.", "GiB", 0, 65_536
+    ),
+    "provisioning.placement.volume.type": Spec("Type of the volume", "Empty: the cloud's default."),
+    "provisioning.placement.volume.delete_with_machine": Spec("Delete the volume with the desktop"),
+    "provisioning.placement.server_group": Spec("Server group", "Keeps desktops together on hosts, or apart."),
+    "provisioning.placement.key_pair": Spec("Key pair", "For people who repair desktops over SSH."),
+    "provisioning.placement.config_drive": Spec(
+        "Config drive", "Metadata on a small disk, where the network has none."
+    ),
+    "provisioning.placement.metadata": Spec("Metadata", "For the machine; values may hold tags."),
+    "provisioning.options": Spec("Options of the center", "What only its kind knows.", advanced=True),
 }
 
 _POLICY = {

@@ -1,7 +1,7 @@
 """Making desktops: the row is written before the cloud is called, so that a kill at any line leaks nothing."""
 
 import secrets
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,21 +10,19 @@ from sqlalchemy.exc import IntegrityError
 
 from portico import faults
 from portico.domain import pools as pool_rules
-from portico.domain import provisioning, user_data
+from portico.domain import provisioning
 from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
-from portico.domain.model import Desktop, Placement, Pool, Reason, Stage, Status
+from portico.domain.model import Desktop, Pool, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
 from portico.errors import CloudRefused, Conflict, QuotaExceeded
-from portico.ports.cloud import MachineSpec
-from portico.services import desktop_names, endings, instances, membership
+from portico.services import desktop_names, endings, instances, membership, pool_limits, specs, trimming
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
 from portico.services.queueing import When, enqueue
 from portico.services.sessions import hash_secret
 from portico.store import agents, centers, desktops, events, pools
-from portico.store.records import adapter
 from portico.store.scope import System
 
 CREATE_SECONDS = 120  # after which a create call's outcome is unknown
@@ -51,16 +49,34 @@ def _refill(broker: Broker, pool_id: str) -> provisioning.Decision | None:
         pool = pools.get(conn, _SCOPE, pool_id)
         if pool is None:
             return None
-        counts = pool_rules.counts(desktops.list_of_pool(conn, pool_id))
+        there = desktops.list_of_pool(conn, pool_id)
         taken = desktop_names.taken(conn, pool.provisioning.center_id)
-    decision = provisioning.plan(pool, counts, now, _paused(pool, broker))
+        limits = pool_limits.limits_now(broker, conn, pool)
+    counts = pool_rules.counts(there)
+    decision = provisioning.plan(pool, counts, now, _paused(pool, broker), limits)
+    if decision.build and (objection := _without_network(broker, pool)):
+        decision = provisioning.Decision(0, objection)
+    decision = replace(decision, retire=provisioning.desktops_to_retire(pool, limits, there))
     with broker.db.write() as conn:
         pools.keep_counts(conn, pool_id, asdict(counts), now)
         if decision.build:
             _intend(broker, conn, pool, decision, taken)
             faults.point("refill.before_commit")
+        if decision.retire:
+            trimming.retire(broker, conn, pool, limits, decision.retire)
     faults.point("refill.after_commit")
     return decision
+
+
+def _without_network(broker: Broker, pool: Pool) -> Reason | None:
+    """Return why nothing is built where a center needs a network and neither it nor the pool names one."""
+    if pool.provisioning.network:
+        return None
+    with broker.db.read() as conn:
+        center = centers.get(conn, _SCOPE, pool.provisioning.center_id or "")
+    if center is None or not open_cloud(broker, center).capabilities().needs_network:
+        return None
+    return Reason("pool.no_network", {"pool": pool.name})
 
 
 def _paused(pool: Pool, broker: Broker) -> Reason | None:
@@ -82,11 +98,15 @@ def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning
     center = centers.get(conn, _SCOPE, wanted.center_id or "")
     if center is None:
         return
-    tags = desktop_names.context(conn, pool, center.name)
-    names, following = provisioning.names(wanted.name_template, pool.next_sequence, decision.build, taken, tags)
+    tags = dict(desktop_names.context(conn, pool, center.name))
+    zone = pool_limits.zone_of(conn, pool.tenant_id, wanted.time_zone)
+    found, following = provisioning.numbered_names(
+        wanted.name_template, pool.next_sequence, decision.build, taken, tags
+    )
     if not pools.win_build_epoch(conn, pool, following):
         return
-    rows = [_row(broker, pool, name) for name in names]
+    patience = timedelta(seconds=BUILD_SECONDS)
+    rows = [specs.intent(broker, pool, specs.Named(name, number, tags, zone), patience) for name, number in found]
     for row in rows:
         row["realm"] = center.realm
     desktops.add(conn, rows)
@@ -95,7 +115,7 @@ def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning
         _expect_agent(broker, conn, row)
         enqueue(broker, conn, "desktop_build", OfDesktop(row["id"]), tenant_id=pool.tenant_id, when=why)
     pools.write_members(conn, pool.id, _members(conn, pool))
-    params = {"pool": pool.name, "number": len(rows), "names": names}
+    params = {"pool": pool.name, "number": len(rows), "names": [name for name, _ in found]}
     entry = events.Entry(
         now, "pool.building", pool.tenant_id, params=params, reason=as_json(decision.reason), pool_id=pool.id
     )
@@ -105,22 +125,6 @@ def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning
 def _members(conn: Connection, pool: Pool) -> list[str]:
     parents = {one.id: one for one in pools.list_all(conn, _SCOPE) if one.tenant_id == pool.tenant_id}
     return pool_rules.members(pools.list_live_desktops(conn, pool.tenant_id), pool, parents)
-
-
-def _row(broker: Broker, pool: Pool, name: str) -> dict[str, Any]:
-    wanted, now = pool.provisioning, broker.now()
-    spec = {
-        "name": name, "image_id": wanted.image, "flavor": wanted.flavor, "network": wanted.network,
-        "user_data": wanted.user_data, "options": dict(wanted.options), "placement": asdict(wanted.placement),
-        "pool": pool.name,
-    }  # fmt: skip
-    return {
-        "id": broker.new_id(), "tenant_id": pool.tenant_id, "center_id": wanted.center_id, "name": name,
-        "stage": Stage.INTENT, "stage_at": now, "image_id": wanted.image, "deletable": wanted.deletable,
-        "start_unavailable": wanted.start_unavailable, "max_sessions": wanted.max_sessions, "built_for_pool": pool.id,
-        "spec": spec, "deadline_at": now + timedelta(seconds=BUILD_SECONDS), "created_at": now, "updated_at": now,
-        "realm": "", "status": Status.UNAVAILABLE if wanted.start_unavailable else Status.AVAILABLE,
-    }  # fmt: skip
 
 
 def _expect_agent(broker: Broker, conn: Connection, row: dict[str, Any]) -> None:
@@ -154,7 +158,7 @@ def build(broker: Broker, desktop_id: str, claim: Claim) -> float | None:
     if pool is not None and _paused(pool, broker):
         return (pool.paused_until - broker.now()).total_seconds() if pool.paused_until else QUOTA_SECONDS
     # What may fail here fails before the outcome of a create could become unknown.
-    spec, cloud = _spec(broker, row, _token(broker, agent)), open_cloud(broker, center)
+    spec, cloud = specs.machine(broker, row, _token(broker, agent)), open_cloud(broker, center)
     deadline = broker.now() + timedelta(seconds=CREATE_SECONDS)
     with broker.db.write() as conn:
         claim.check(conn)
@@ -182,23 +186,6 @@ def _token(broker: Broker, agent: Any) -> str:
     if agent is None or not agent.sealed_token:
         return ""
     return broker.vault.open(f"agents.sealed_token:{agent.id}", agent.sealed_token)
-
-
-def _spec(broker: Broker, row: Any, token: str) -> MachineSpec:
-    hello = {"broker_url": broker.config.public_url, "ca_fingerprint": broker.keys.ca_fingerprint, "token": token}
-    return MachineSpec(
-        desktop_id=row.id,
-        deployment_id=broker.deployment_id,
-        name=row.name,
-        image_id=row.spec["image_id"],
-        flavor=row.spec["flavor"],
-        network=row.spec["network"],
-        user_data=user_data.render(row.spec["user_data"], hello, {"DESKTOP": row.name, "POOL": row.spec["pool"]}),
-        agent=hello,
-        tags={"portico:pool": row.spec["pool"]},
-        placement=adapter(Placement).validate_python(row.spec.get("placement", {})),
-        options=row.spec["options"],
-    )
 
 
 def _built(broker: Broker, row: Any, external_id: str) -> None:

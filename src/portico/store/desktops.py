@@ -179,6 +179,24 @@ def move_stage(
     return True
 
 
+def retire(conn: Connection, desktop_id: str, now: datetime) -> bool:
+    """Move a desktop that nobody has to `deleting`. Who takes its seat at this moment and this UPDATE cannot both win.
+
+    Its deadline stays only where a create was asked for and not answered.
+    """
+    stages = ("intent", "creating", "building", "preparing", "ready")
+    spare = and_(
+        desktops.c.id == desktop_id, desktops.c.stage.in_(stages), desktops.c.used_seats == 0, desktops.c.session == "none",
+        desktops.c.maintenance.is_(False), desktops.c.deletable.is_(True),
+    )  # fmt: skip
+    deadline = case((desktops.c.stage == str(Stage.CREATING), desktops.c.deadline_at), else_=None)
+    values = {"stage": str(Stage.DELETING), "status": str(Status.UNAVAILABLE), "deadline_at": deadline}
+    moved = conn.execute(update(desktops).where(spare).values(stage_at=now, updated_at=now, **values)).rowcount == 1
+    if moved:
+        refresh_free(conn, [desktop_id])
+    return moved
+
+
 def refresh_free(conn: Connection, desktop_ids: Sequence[str]) -> None:
     """Write anew, for these desktops, whether an offer may be made from them."""
     offerable = exists(select(1).where(desktops.c.id == pool_members.c.desktop_id, OFFERABLE))

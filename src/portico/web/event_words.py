@@ -115,6 +115,7 @@ DESKTOPS: Mapping[str, str] = {
 
 FLEET: Mapping[str, str] = {
     "pool.building": N_("%(names)s is being made for %(pool)s."),
+    "pool.retiring": N_("%(number)s desktops of %(pool)s above its limit of %(stop_at)s are deleted."),
     "pool.quota": N_("Building for %(pool)s pauses, the quota of %(center)s is used up: %(detail)s"),
     "pool.stopped_by_errors": N_("Building for %(pool)s has stopped after %(failures)s failures in a row."),
     "pool.waiting_after_failure": N_("Building for %(pool)s waits after a failure."),

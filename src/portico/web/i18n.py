@@ -87,7 +87,7 @@ def zone_of(name: str) -> tzinfo:
     """Return a time zone by its name, UTC where there is none of that name."""
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):  # unknown, or not a name of a zone at all
+    except (KeyError, OSError, ValueError):  # unknown, or not a name of a zone at all
         return UTC
 
 

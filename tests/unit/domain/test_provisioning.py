@@ -1,12 +1,32 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from tests.unit.domain.records import NOW, pool
+from tests.unit.domain.records import MINUTE, NOW, desktop, pool
 
-from portico.domain.model import Pool, PoolCounts, Provisioning, ProvisionLimits, Reason
-from portico.domain.provisioning import FAILURES_STOP, after_build_failure, desktops_to_build, names, plan
+from portico.domain.model import (
+    Desktop,
+    Pool,
+    PoolCounts,
+    Power,
+    Provisioning,
+    ProvisionLimits,
+    Reason,
+    SessionState,
+    Stage,
+    Status,
+)
+from portico.domain.provisioning import (
+    FAILURES_STOP,
+    Decision,
+    after_build_failure,
+    desktops_to_build,
+    desktops_to_retire,
+    names,
+    plan,
+)
 
 pytestmark = pytest.mark.capability("S094", "S095")
 
@@ -111,3 +131,90 @@ def test_names_are_unique_and_safe(template: str, start: int, n: int, taken: lis
     assert not {name.casefold() for name in found} & {name.casefold() for name in theirs}
     assert following >= start + n
     assert all(0 < len(name) <= 63 and name.replace("-", "").isalnum() for name in found)
+
+
+def enforcing(stop_at: int, **more: Any) -> Pool:
+    limits = ProvisionLimits(start_below=min(1, stop_at), stop_at=stop_at)
+    return pool(provisioning=Provisioning(limits, "c1", "image", deletable=True, enforce=True, **more))
+
+
+def built(id: str, **more: Any) -> Desktop:
+    return desktop(id, **{"built_for_pool": "p", "deletable": True, "created_at": NOW, **more})
+
+
+def retired(pool: Pool, *desktops: Desktop) -> tuple[str, ...]:
+    return desktops_to_retire(pool, pool.provisioning.limits, desktops)
+
+
+@pytest.mark.capability("S111")
+@pytest.mark.parametrize(
+    "spared",
+    [
+        {"used_seats": 1, "free_seats": 0},
+        {"used_seats": 1, "free_seats": 3},
+        {"session": SessionState.LOGGED_ON},
+        {"session": SessionState.DISCONNECTED},
+        {"session": SessionState.UNKNOWN},
+        {"maintenance": True},
+        {"deletable": False},
+        {"built_for_pool": None},
+        {"built_for_pool": "another"},
+        {"stage": Stage.QUARANTINED},
+    ],
+)
+def test_only_what_nobody_has_and_the_pool_may_delete_is_deleted(spared: dict[str, Any]) -> None:
+    assert retired(enforcing(0), built("a", **spared), built("b")) == ("b",)
+    assert retired(enforcing(1), built("a", **spared), built("b")) == ("b",)
+
+
+@pytest.mark.capability("S111")
+def test_a_pool_comes_down_to_its_limit_and_not_below() -> None:
+    ten = [built(f"d{n}") for n in range(10)]
+    assert len(retired(enforcing(4), *ten)) == 6
+    assert retired(enforcing(10), *ten) == ()
+    assert retired(enforcing(20), *ten) == ()
+
+
+def test_what_is_on_its_way_out_is_not_counted_again() -> None:
+    leaving = [built(f"l{n}", stage=stage) for n, stage in enumerate((Stage.DELETING, Stage.FAILED, Stage.GONE))]
+    leaving.append(built("x", status=Status.DELETED))
+    assert retired(enforcing(2), *leaving, built("a"), built("b"), built("c")) == ("a",)
+
+
+def test_those_that_nobody_misses_go_first() -> None:
+    order = [
+        built("later", stage=Stage.BUILDING, created_at=NOW + MINUTE),
+        built("off", status=Status.UNAVAILABLE),
+        built("stopped", power=Power.STOPPED, created_at=NOW + MINUTE),
+        built("old"),
+        built("young", created_at=NOW + MINUTE),
+    ]
+    for left in range(5):
+        assert retired(enforcing(left), *reversed(order)) == tuple(one.id for one in order[: 5 - left])
+
+
+def test_without_the_wish_or_switched_off_nothing_is_deleted() -> None:
+    wish = enforcing(1)
+    without = replace(wish, provisioning=replace(wish.provisioning, enforce=False))
+    off = replace(wish, provisioning=replace(wish.provisioning, limits=ProvisionLimits(False, 1, 1)))
+    for one in (without, off):
+        assert retired(one, built("a"), built("b")) == ()
+
+
+@pytest.mark.capability("S096")
+def test_unavailable_desktops_are_made_up_for_only_where_wanted() -> None:
+    there = PoolCounts(total=6, unassigned=6, available=1, unavailable=3, building=2)
+    limits = ProvisionLimits(start_below=5, stop_at=20)
+    usual = pool(provisioning=Provisioning(limits, "c1", "image"))
+    wanted = replace(usual, provisioning=replace(usual.provisioning, count_only_available=True))
+    assert plan(usual, there, NOW, None).build == 0
+    assert plan(wanted, there, NOW, None).build == 2
+    assert plan(wanted, there, NOW, None).reason.params["unassigned"] == 3
+
+
+@pytest.mark.capability("S093")
+def test_the_limits_of_the_moment_decide() -> None:
+    there = making()
+    evening = ProvisionLimits(start_below=0, stop_at=0)
+    assert plan(there, counts(0), NOW, None, evening) == Decision(0, Reason("pool.off_by_time", {"pool": "p"}))
+    assert plan(there, counts(0), NOW, None, ProvisionLimits(start_below=9, stop_at=9)).build == 9

@@ -152,11 +152,18 @@ def test_a_machine_that_a_complete_pass_misses_is_gone(stage: Stage) -> None:
     assert action.reason.code == "desktop.deleted_outside"
 
 
-@pytest.mark.parametrize("stage", [Stage.DELETING, Stage.FAILED])
-def test_what_was_to_go_and_is_not_there_is_gone(stage: Stage) -> None:
-    (action,) = look([desktop(stage=stage)], [])
+def test_what_has_failed_and_is_not_there_is_gone() -> None:
+    (action,) = look([desktop(stage=Stage.FAILED)], [])
     assert isinstance(action, MarkGone)
     assert action.reason.code == "desktop.deleted"
+
+
+def test_a_deletion_ends_by_its_job_though_its_machine_is_gone_already() -> None:
+    """The parts that were made for the machine may still be there."""
+    assert look([desktop(stage=Stage.DELETING)], []) == [Remove("d1", "x-d1")]
+    assert look([desktop(stage=Stage.DELETING)], [ours(gone=True)], complete=False) == [Remove("d1", "x-d1")]
+    assert look([desktop(stage=Stage.DELETING, external_id=None)], []) == [Remove("d1", "")]
+    assert look([desktop(stage=Stage.DELETING)], [], complete=False) == []
 
 
 def test_an_explicit_end_counts_at_once() -> None:
