@@ -129,6 +129,18 @@ def _switch() -> None:
     run(*_VSCTL, "--may-exist", "add-br", "br-ex", "--", "set", "bridge", "br-ex", "datapath_type=netdev", log="ovn")
     run("ip", "address", "replace", f"{services.OUTSIDE}/{services.OUTSIDE_BITS}", "dev", "br-ex")
     run("ip", "link", "set", "br-ex", "up")
+    _forget_card()
+
+
+def _forget_card() -> None:
+    """Let OVN ask anew for our hardware address: it keeps what it once learned, and this leg is not the one of last time.
+
+    Otherwise guests, which must reach a broker here first, wait in vain until something here happens to call them.
+    """
+    south = ("ovn-sbctl", "--timeout=10", f"--db=unix:{RUN}/ovnsb_db.sock")
+    found = run(*south, "--bare", "--columns=_uuid", "find", "MAC_Binding", f'ip="{services.OUTSIDE}"', log="ovn")
+    for row in found.split():
+        run(*south, "destroy", "MAC_Binding", row, log="ovn")
 
 
 def _hypervisor() -> None:
