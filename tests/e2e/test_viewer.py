@@ -82,11 +82,11 @@ def open_page(lab: Lab) -> Iterator[Callable[..., Page]]:
         context.close()
 
 
-def reaches(page: Page, stage: str, seconds: float = 30) -> None:
+def reaches(page: Page, stage: str, seconds: float = 90) -> None:
     page.wait_for_selector(f"html[data-viewer={stage}]", timeout=seconds * 1000, state="attached")
 
 
-def line_in(proof: Path, line: str, seconds: float = 20) -> bool:
+def line_in(proof: Path, line: str, seconds: float = 60) -> bool:
     """Whether a line appears in the desktop's file in time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
