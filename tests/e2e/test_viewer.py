@@ -102,13 +102,8 @@ def test_a_line_typed_in_the_browser_lands_in_the_desktop(lab: Lab, open_page: C
     page = open_page("typed", "vnc")
     reaches(page, "connected")
     page.screenshot(path=PICTURES / "vnc-wide-light.png")
-    # The desktop has just been told the window's size: while its window manager answers that, a key may find no window.
-    landed = any(
-        page.keyboard.type("hello from the browser\n", delay=10)
-        or line_in(lab.desktop.proof, "hello from the browser", 6)
-        for _ in range(5)
-    )
-    assert landed, repr(lab.desktop.proof.read_text())
+    page.keyboard.type("hello from the browser\n", delay=10)
+    assert line_in(lab.desktop.proof, "hello from the browser")
     assert page.evaluate("performance.getEntriesByName('portico:first-frame').length") == 1
     print(
         f"\nfirst frame after {page.evaluate('performance.getEntriesByName(`portico:first-frame`)[0].startTime'):.0f} ms"
@@ -144,7 +139,7 @@ def test_the_clipboard_panel_works_both_ways(lab: Lab, open_page: Callable[..., 
     assert any(page.keyboard.type("\n") or line_in(lab.desktop.proof, "pasted text", 0.5) for _ in range(20))
     # Selects the terminal's first word, which copies it; on a busy machine the two clicks may be too far apart for one of two.
     text = page.get_by_test_id("clipboard-text")
-    assert any(page.mouse.dblclick(20, 30) or holds(text, "ready", 1.5) for _ in range(10))
+    assert any(page.mouse.dblclick(20, 10) or holds(text, "ready", 1.5) for _ in range(10))
     page.get_by_test_id("toolbar-show").click()
     page.get_by_test_id("toolbar-clipboard").click()
     expect(text).to_have_value("ready", timeout=15000)
