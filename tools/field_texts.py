@@ -39,7 +39,9 @@ def _texts(node: ast.AST) -> list[str]:
             parts = [value]
         case _:
             parts = []
-    return [part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value]
+    return [
+        part.value for part in parts if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value
+    ]
 
 
 def _values(node: ast.expr) -> list[ast.expr]:
@@ -47,4 +49,9 @@ def _values(node: ast.expr) -> list[ast.expr]:
 
 
 def _is_sentence(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value and node.value.endswith(".")
+    return (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and " " in node.value
+        and node.value.endswith(".")
+    )

@@ -81,7 +81,9 @@ class VncServer:
         with os.fdopen(ours) as said:  # The server chooses a free display itself: no other one can take it in between.
             self.display = int(said.readline() or -1)
         wait_for_port(self.port, self.server)
-        if terminal:  # It covers the screen, and no window manager takes the keyboard from it: keys go where the pointer is.
+        if (
+            terminal
+        ):  # It covers the screen, and no window manager takes the keyboard from it: keys go where the pointer is.
             self._start(
                 "xterm", "-fa", "monospace", "-geometry", "300x100+0+0", "-e", "sh", "-c",
                 f"echo ready; exec cat >> {self.proof}",
