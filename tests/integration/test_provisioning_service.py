@@ -3,15 +3,20 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from typing import ClassVar
 
 import pytest
 from tests.brokers import actor
-from tests.fleet import CENTER, CLIENT, Fleet, second
+from tests.fleet import CENTER, CLIENT, Bare, Fleet, second
 
+from portico.domain import patience
 from portico.domain.model import PowerAction
 from portico.domain.templates import NAME_TAGS
 from portico.errors import Conflict
-from portico.ports.cloud import MachineSpec
+from portico.jobs.runner import Runner
+from portico.ports.cloud import Capabilities, MachineSpec
 from portico.services import configure, connect, inventory, power, provision
 from portico.services.claims import Claim
 from portico.services.portal import offers
@@ -416,3 +421,92 @@ def test_a_build_whose_claim_was_taken_over_asks_nothing_of_the_cloud(fleet: Fle
     assert fleet.machines().machines == ()
     with fleet.broker.db.read() as conn:
         assert desktops.list_of_pool(conn, pool)[0].stage == "intent"
+
+
+class Crowded(Bare):
+    """A cloud that counts how many create calls run in it at once."""
+
+    running: ClassVar[int] = 0
+    most: ClassVar[int] = 0
+    meet: ClassVar[threading.Semaphore]
+    door: ClassVar[threading.Lock] = threading.Lock()
+
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities(), creates_at_a_time=2)
+
+    def create(self, spec: MachineSpec) -> str:
+        with Crowded.door:
+            Crowded.running += 1
+            Crowded.most = max(Crowded.most, Crowded.running)
+        Crowded.meet.acquire(timeout=0.3)  # time for others to come in, if they may
+        try:
+            return super().create(spec)
+        finally:
+            with Crowded.door:
+                Crowded.running -= 1
+
+
+@pytest.mark.capability("S009", "S116")
+def test_all_brokers_together_keep_to_the_creates_that_a_center_takes_at_a_time(fleet: Fleet) -> None:
+    Crowded.running = Crowded.most = 0
+    Crowded.meet = threading.Semaphore(0)
+    crowded = Fleet(replace(fleet.broker, cloud_drivers={**fleet.broker.cloud_drivers, "bare": Crowded}), fleet.clock)
+    brokers = [crowded] * 4 if fleet.broker.db.is_sqlite else [crowded, *(second(crowded) for _ in range(3))]
+    pool = crowded.pool(start_below=7, stop_at=7)
+    provision.refill(crowded.broker, pool)
+
+    def work(one: Fleet) -> None:
+        runner = Runner(one.broker)
+        runner.run_due()
+        runner.stop(0)
+
+    for _ in range(10):
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(work, brokers))
+        fleet.clock.forward(provision.TURN_SECONDS)
+    fleet.scan()
+    assert [row.stage for row in living(fleet, pool)] == ["ready"] * 7
+    assert Crowded.most == 2
+    nothing_leaked(fleet)
+    for other in {id(one.broker): one.broker for one in brokers[1:]}.values():
+        if other is not crowded.broker:
+            other.db.dispose()
+
+
+@pytest.mark.capability("S009")
+def test_what_a_cloud_never_answered_holds_up_the_others_only_for_a_while(fleet: Fleet) -> None:
+    fleet.settings(errors="create:error")
+    pool = fleet.pool(start_below=5, stop_at=5)
+    fleet.fill(pool)
+    fleet.settings()
+    stages = Counter(row.stage for row in living(fleet, pool))
+    assert stages == {"creating": 3, "intent": 2}
+    fleet.clock.forward(provision.CREATE_SECONDS + 1)
+    fleet.work()
+    assert Counter(row.stage for row in living(fleet, pool))["ready"] >= 2
+
+
+@pytest.mark.capability("S009", "S093")
+def test_a_slow_image_is_given_the_time_that_it_needs(fleet: Fleet) -> None:
+    """A machine that boots for 50 minutes is not a failure, and the next one of its image is given three times as long."""
+    slow = fleet.center("slow", kind="fake")
+    pool = fleet.pool(start_below=1, stop_at=2, center_id=slow)
+    fleet.fill(pool)
+    inventory.scan(fleet.broker, slow, full=True)
+    row = living(fleet, pool)[0]
+    assert row.stage == "preparing"
+    assert row.deadline_at - fleet.clock() == patience.UNKNOWN_BOOT
+    fleet.clock.forward(minutes=50)
+    fleet.agent(row.id)
+    inventory.scan(fleet.broker, slow, full=True)
+    assert fleet.row(t.desktops, row.id).stage == "ready"
+    [image] = fleet.rows(t.images, t.images.c.center_id == slow, t.images.c.external_id == "fake-linux")
+    assert image.boot_seconds == 50 * 60
+    fleet.limits(pool, 2, 2)
+    fleet.fill(pool)
+    inventory.scan(fleet.broker, slow, full=True)
+    [second_one] = [one for one in living(fleet, pool) if one.id != row.id]
+    assert second_one.deadline_at - fleet.clock() == timedelta(minutes=150)
+    fleet.clock.forward(minutes=151)
+    inventory.scan(fleet.broker, slow, full=True)
+    assert fleet.row(t.desktops, second_one.id).stage in ("failed", "deleting")

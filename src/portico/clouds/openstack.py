@@ -49,6 +49,7 @@ class OpenStack:
             snapshots=True,
             console=True,
             needs_network=not self._settings.network,
+            creates_at_a_time=self._settings.create_parallelism,
         )
 
     def check(self) -> tuple[Finding, ...]:

@@ -53,6 +53,7 @@ class Capabilities:
     snapshots: bool = False
     console: bool = False
     needs_network: bool = False  # a machine is made only where the pool names its network
+    creates_at_a_time: int = 3  # more rarely make a cloud faster; all brokers together keep to it
 
 
 Machine = Seen  # what inventory decides on is what drivers report

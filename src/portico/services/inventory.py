@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
-from portico.domain import retry, sync
+from sqlalchemy import Connection
+
+from portico.domain import patience, retry, sync
 from portico.domain.jobs import OfDesktop
 from portico.domain.model import Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
@@ -166,10 +168,17 @@ def _update(broker: Broker, center: Center, action: sync.Update) -> None:
     with broker.db.write() as conn:
         stage = changes.pop("stage", None)
         if stage is not None:
-            desktops.move_stage(conn, action.desktop_id, [Stage.BUILDING], Stage(str(stage)), broker.now())
+            _finished(broker, conn, center, action.desktop_id, Stage(str(stage)))
         if changes:
             desktops.change(conn, action.desktop_id, broker.now(), **changes)
         membership.place(broker, conn, [action.desktop_id])
+
+
+def _finished(broker: Broker, conn: Connection, center: Center, desktop_id: str, stage: Stage) -> None:
+    """The cloud has done its part: from now on the machine has the time that its image usually needs, and more."""
+    row, now = desktops.get_row(conn, _SCOPE, desktop_id), broker.now()
+    learned = centers.boot_seconds(conn, center.id, row.image_id) if row and row.image_id else None
+    desktops.move_stage(conn, desktop_id, [Stage.BUILDING], stage, now, deadline_at=now + patience.boot(learned))
 
 
 def _plain(value: object) -> object:
@@ -183,7 +192,7 @@ def _adopt(broker: Broker, center: Center, action: sync.Adopt) -> None:
             conn, action.desktop_id, (Stage.INTENT, Stage.CREATING), Stage.BUILDING, now,
             external_id=seen.external_id, power=str(seen.power), address=seen.address, public_address=seen.public_address,
             os_family=seen.os_family, protocols=dict(seen.protocols), tags=dict(seen.tags),
-            deadline_at=now + timedelta(seconds=provision.BUILD_SECONDS),
+            deadline_at=now + patience.BUILD,
         )  # fmt: skip
         if adopted:
             instances.confirm(broker, conn, desktops.get_row(conn, _SCOPE, action.desktop_id), seen.external_id)
@@ -196,7 +205,7 @@ def _adopt(broker: Broker, center: Center, action: sync.Adopt) -> None:
 def _retry(broker: Broker, center: Center, desktop_id: str) -> None:
     now = broker.now()
     with broker.db.write() as conn:
-        deadline = now + timedelta(seconds=provision.BUILD_SECONDS)
+        deadline = now + patience.BUILD
         desktops.move_stage(
             conn, desktop_id, [Stage.CREATING], Stage.INTENT, now, deadline_at=deadline, missing_passes=0
         )

@@ -214,7 +214,7 @@ _ALL = (
     ),
     Noun(
         "images", "Images", "images", t.images,
-        ("id", "name", "center_id", "external_id", "os_family", "min_disk_gib", "min_ram_mib", "visibility", "seen_at"),
+        ("id", "name", "center_id", "external_id", "os_family", "min_disk_gib", "min_ram_mib", "visibility", "boot_seconds", "seen_at"),
         sorts=("name", "seen_at"),
         filters={"center": _named(t.images.c.center_id, t.centers), "os": _equals(t.images.c.os_family)},
     ),

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from portico import faults
+from portico.domain import patience, provisioning
 from portico.domain import pools as pool_rules
-from portico.domain import provisioning
 from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
 from portico.domain.model import Desktop, Pool, PoolCounts, ProvisionLimits, Reason, Stage, Status
@@ -35,9 +35,9 @@ from portico.store import agents, centers, desktops, events, pools
 from portico.store.scope import System
 
 CREATE_SECONDS = 120  # after which a create call's outcome is unknown
-BUILD_SECONDS = 30 * 60
 TOKEN_SECONDS = 2 * 3600
 NAME_TRIES = 5
+TURN_SECONDS = 1.0  # until a create looks again whether it is its turn
 QUOTA_SECONDS = 60  # how long a pool pauses before it looks whether the quota changed
 _SCOPE = System("provisioning")
 
@@ -135,8 +135,7 @@ def _intend(broker: Broker, conn: Connection, pool: Pool, decision: provisioning
     )
     if not pools.win_build_epoch(conn, pool, following):
         return
-    patience = timedelta(seconds=BUILD_SECONDS)
-    rows = [specs.intent(broker, pool, specs.Named(name, number, tags, zone), patience) for name, number in found]
+    rows = [specs.intent(broker, pool, specs.Named(name, number, tags, zone), patience.BUILD) for name, number in found]
     for row in rows:
         row["realm"] = center.realm
     desktops.add(conn, rows)
@@ -192,6 +191,9 @@ def build(broker: Broker, desktop_id: str, claim: Claim) -> float | None:
     deadline = broker.now() + timedelta(seconds=CREATE_SECONDS)
     with broker.db.write() as conn:
         claim.check(conn)
+        centers.take_turn(conn, center.id)
+        if desktops.count_creating(conn, center.id, broker.now()) >= cloud.capabilities().creates_at_a_time:
+            return TURN_SECONDS
         asks = desktops.move_stage(
             conn, desktop_id, [Stage.INTENT], Stage.CREATING, broker.now(), deadline_at=deadline, missing_passes=0
         )
@@ -223,7 +225,7 @@ def _built(broker: Broker, row: Any, external_id: str) -> None:
     with broker.db.write() as conn:
         desktops.move_stage(
             conn, row.id, [Stage.CREATING], Stage.BUILDING, now,
-            external_id=external_id, deadline_at=now + timedelta(seconds=BUILD_SECONDS),
+            external_id=external_id, deadline_at=now + patience.BUILD,
         )  # fmt: skip
         instances.confirm(broker, conn, row, external_id)
         if row.built_for_pool:
@@ -236,9 +238,7 @@ def _pause(broker: Broker, row: Any, problem: QuotaExceeded) -> None:
     """The quota does not allow it now: the intent stays, its pool waits and tries again."""
     now = broker.now()
     with broker.db.write() as conn:
-        desktops.move_stage(
-            conn, row.id, [Stage.CREATING], Stage.INTENT, now, deadline_at=now + timedelta(seconds=BUILD_SECONDS)
-        )
+        desktops.move_stage(conn, row.id, [Stage.CREATING], Stage.INTENT, now, deadline_at=now + patience.BUILD)
         until = now + timedelta(seconds=QUOTA_SECONDS)
         pool = pools.get(conn, _SCOPE, row.built_for_pool) if row.built_for_pool else None
         if pool is None:
@@ -295,4 +295,14 @@ def _note_failure(broker: Broker, conn: Connection, row: Any) -> None:
 
 def note_ready(broker: Broker, conn: Connection, desktop: Desktop) -> bool:
     """A desktop in the making answers: what its pool wants done with new ones is begun, else it is ready at once."""
+    _learn_boot(broker, conn, desktop)
     return not afterbuild.begin(broker, conn, desktop) and finishing.ready(broker, conn, desktop)
+
+
+def _learn_boot(broker: Broker, conn: Connection, desktop: Desktop) -> None:
+    """Keep how long a machine took from the end of the cloud's work until it answered; its image's next one is given by that."""
+    row = desktops.get_row(conn, _SCOPE, desktop.id)
+    if row is not None and row.stage == Stage.PREPARING and row.epoch == 0 and row.image_id:
+        seconds = (broker.now() - row.stage_at).total_seconds()
+        learned = patience.learn(centers.boot_seconds(conn, row.center_id, row.image_id), seconds)
+        centers.keep_boot_seconds(conn, row.center_id, row.image_id, learned)

@@ -98,6 +98,24 @@ def write_images(
     return {row.external_id: row.name for row in vanished}
 
 
+def take_turn(conn: Connection, center_id: str) -> None:
+    """Let brokers decide about a center's machines one after the other: until this transaction ends, others wait here."""
+    conn.execute(update(centers).where(centers.c.id == center_id).values(status=centers.c.status))
+
+
+def boot_seconds(conn: Connection, center_id: str, image_id: str) -> float | None:
+    """Return how long machines of an image (the center's own id) usually take to answer; None when none did yet."""
+    here = (images.c.center_id == center_id) & (images.c.external_id == image_id)
+    found: float | None = conn.scalar(select(images.c.boot_seconds).where(here))
+    return found
+
+
+def keep_boot_seconds(conn: Connection, center_id: str, image_id: str, seconds: float) -> None:
+    """Keep what is known of how long machines of an image take to answer."""
+    here = (images.c.center_id == center_id) & (images.c.external_id == image_id)
+    conn.execute(update(images).where(here).values(boot_seconds=round(seconds, 1)))
+
+
 def deleted_images(conn: Connection, scope: Scope) -> dict[tuple[str, str], str]:
     """Return the images that were deleted in their cloud: (center, the center's own id) → name."""
     rows = conn.execute(select(images).where(within(scope, images), images.c.deleted_at.is_not(None)))

@@ -16,6 +16,7 @@ from sqlalchemy import (
     case,
     delete,
     exists,
+    func,
     insert,
     or_,
     select,
@@ -177,6 +178,14 @@ def move_stage(
         return False
     refresh_free(conn, [desktop_id])
     return True
+
+
+def count_creating(conn: Connection, center_id: str, now: datetime) -> int:
+    """Return how many create calls of a center run: asked for, not answered, and not given up yet."""
+    here = (
+        (desktops.c.center_id == center_id) & (desktops.c.stage == str(Stage.CREATING)) & (desktops.c.deadline_at > now)
+    )
+    return int(conn.scalar(select(func.count()).select_from(desktops).where(here)) or 0)
 
 
 def go_to_step(conn: Connection, desktop_id: str, step: int, at: datetime, deadline: datetime) -> bool:

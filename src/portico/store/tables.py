@@ -4,7 +4,7 @@ Configuration (pools, policies, plans, roles, centers) keeps what an administrat
 domain.model; columns beside it are what the broker itself changes or searches by.
 """
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
+from sqlalchemy import Boolean, Column, Float, ForeignKey, Index, Integer, Table
 
 from portico.store.schema import RowNumber
 from portico.store.schema import configuration as _configuration
@@ -59,6 +59,7 @@ images = Table(
     Column("visibility", Word, nullable=False),
     Column("seen_at", UTCDateTime, nullable=False),
     Column("deleted_at", UTCDateTime),
+    Column("boot_seconds", Float),  # how long a machine of it takes to answer, once one did
     Index("uq_images_external", "center_id", "external_id", unique=True),
 )
 

@@ -174,7 +174,8 @@ _AREAS = (
         (
             _name(), Column("center", N_("Center"), sorts=False), Column("os_family", N_("System")),
             Column("min_disk_gib", N_("Disk, GiB"), "number"), Column("min_ram_mib", N_("Memory, MiB"), "number"),
-            Column("visibility", N_("Visibility")), Column("seen_at", N_("Seen"), "time"),
+            Column("visibility", N_("Visibility")), Column("boot_seconds", N_("Starts in, s"), "number", sorts=False),
+            Column("seen_at", N_("Seen"), "time"),
         ),
         facts=("center", "os_family"), topics="images",
     ),

@@ -44,6 +44,7 @@ CHECKED = {"centers": "&check=1"}
 # What a center may be: its name and what it is, those that one begins with first.
 KINDS = {
     "openstack": (N_("OpenStack"), N_("A project of an OpenStack cloud.")),
+    "ironic": (N_("Bare metal"), N_("Nodes of Ironic that somebody else deploys: listed and switched.")),
     "local": (N_("This machine"), N_("Desktops on the machine that the broker runs on, for a first look.")),
     "static": (N_("Machines by hand"), N_("Machines that run already: you list their addresses.")),
     "fake": (N_("Nothing real"), N_("Thousands of desktops that do not exist, to try rules and limits.")),
