@@ -101,6 +101,12 @@ class CloudRefused(CloudError):
     code = "cloud.refused"
 
 
+class CloudLoginRefused(CloudRefused):
+    """The cloud does not accept the center's log-in: whatever was asked, it is nothing that the thing asked for did wrong."""
+
+    code = "cloud.login_refused"
+
+
 class CloudNotFound(CloudError):
     """The cloud does not know this machine (any more)."""
 

@@ -510,3 +510,20 @@ def test_a_slow_image_is_given_the_time_that_it_needs(fleet: Fleet) -> None:
     fleet.clock.forward(minutes=151)
     inventory.scan(fleet.broker, slow, full=True)
     assert fleet.row(t.desktops, second_one.id).stage in ("failed", "deleting")
+
+
+@pytest.mark.capability("S009", "S087")
+def test_a_changed_password_is_no_fault_of_the_pools(fleet: Fleet) -> None:
+    fleet.settings(errors="create:login")
+    pool = fleet.pool(start_below=4, stop_at=4)
+    fleet.fill(pool)
+    for _ in range(4):
+        fleet.clock.forward(provision.LOGIN_SECONDS)
+        fleet.work()
+    assert {row.stage for row in living(fleet, pool)} == {"intent"}
+    assert (fleet.row(t.pools, pool).failures_in_row, fleet.row(t.pools, pool).stopped_reason) == (0, "")
+    fleet.settings()
+    fleet.clock.forward(provision.LOGIN_SECONDS)
+    fleet.work()
+    assert [row.stage for row in living(fleet, pool)] == ["ready"] * 4
+    nothing_leaked(fleet)

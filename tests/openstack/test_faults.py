@@ -171,12 +171,18 @@ def test_a_center_that_cannot_log_in_stops_no_other(fleet: Fleet, project: Proje
         "theirs", center_id=other, start_below=2, stop_at=2, rule=rule, name_template="theirs-{SEQUENCE}"
     )
     fleet.fill(theirs)
+    fleet.limits(pool, 2, 2)
+    for _ in range(3):  # what cannot log in is asked again, and never held against the pool
+        fleet.fill(pool)
+        fleet.clock.forward(provision.LOGIN_SECONDS)
+    assert (fleet.row(t.pools, pool).failures_in_row, fleet.row(t.pools, pool).stopped_reason) == (0, "")
     with pytest.raises(CloudRefused):
         fleet.scan()
 
     def is_full() -> bool:
         return Counter((row.center_id, row.stage) for row in live(fleet)) == {
             (CENTER, "ready"): 1,
+            (CENTER, "intent"): 1,
             ("other", "ready"): 2,
         }
 

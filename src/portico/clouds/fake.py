@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar
 from portico.clouds.fake_faults import Faults
 from portico.clouds.fake_journal import Journal, Record
 from portico.domain.model import Power, PowerAction
-from portico.errors import CloudError, CloudNotFound, CloudRefused, QuotaExceeded
+from portico.errors import CloudError, CloudLoginRefused, CloudNotFound, CloudRefused, QuotaExceeded
 from portico.ports.cloud import (
     Belonging,
     Capabilities,
@@ -217,6 +217,8 @@ class Fake:
             raise CloudError("The fake cloud failed, as ordered.", operation)
         if fault == "quota":
             raise QuotaExceeded("The fake cloud's quota is used up, as ordered.", operation)
+        if fault == "login":
+            raise CloudLoginRefused("The fake cloud does not accept the log-in, as ordered.", operation)
         if fault == "refused":
             raise CloudRefused("The fake cloud refuses, as ordered.", operation)
         return fault

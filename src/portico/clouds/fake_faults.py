@@ -8,7 +8,7 @@ from typing import Self
 from portico.errors import Invalid
 
 OPERATIONS = ("check", "scan", "look", "choices", "create", "delete", "power", "belongings")
-FAULTS = ("error", "quota", "refused", "partial", "crash_after_accept", "build_error")
+FAULTS = ("error", "quota", "refused", "partial", "crash_after_accept", "build_error", "login")
 
 
 @dataclass(frozen=True, slots=True)

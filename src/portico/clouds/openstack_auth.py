@@ -16,7 +16,7 @@ from portico.clouds.openstack_settings import (
     OpenStackSettings,
     keystone_url,
 )
-from portico.errors import CloudError, CloudRefused
+from portico.errors import CloudError, CloudLoginRefused, CloudRefused
 
 _URL = re.compile(r"https?://[^\s'\"]+")
 _ID = re.compile(r"[0-9a-f]{32}(?:[0-9a-f]{32})?")
@@ -80,7 +80,7 @@ def find_keystone(http: requests.Session, auth_url: str) -> str:
 def trouble(problem: Exception, where: str) -> CloudError:
     """Turn what keystoneauth or requests raised, at Keystone or on the way to a service, into an error of ours."""
     if isinstance(problem, exceptions.Unauthorized):
-        return CloudRefused(
+        return CloudLoginRefused(
             "Keystone does not accept the center's log-in. Check the user name, the password, the domain and the project.",
             f"{where}: {problem}",
             status=401,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from portico.errors import CloudError, CloudNotFound, CloudRefused, QuotaExceeded
+from portico.errors import CloudError, CloudLoginRefused, CloudNotFound, CloudRefused, QuotaExceeded
 
 NAMES = {
     "compute": "Nova", "image": "Glance", "network": "Neutron", "volume": "Cinder", "identity": "Keystone",
@@ -49,7 +49,7 @@ def error_of(answer: Answer) -> CloudError:
     about: dict[str, Any] = {"status": answer.status, "request_id": answer.request_id}
     detail = f"{answer.detail}: {words}"
     if answer.status == 401:
-        return CloudRefused(f"{name} does not accept the center's log-in: {words}", detail, **about)
+        return CloudLoginRefused(f"{name} does not accept the center's log-in: {words}", detail, **about)
     if is_quota(answer):
         return QuotaExceeded(f"The project's quota does not allow another one. {name} says: {words}", detail, **about)
     if answer.status == 403:

@@ -15,7 +15,7 @@ from portico.domain.explain import as_json
 from portico.domain.jobs import CenterScan, OfDesktop, OfPool
 from portico.domain.model import Desktop, Pool, PoolCounts, ProvisionLimits, Reason, Stage, Status
 from portico.domain.states import IN_FLIGHT
-from portico.errors import CloudRefused, Conflict, QuotaExceeded
+from portico.errors import CloudLoginRefused, CloudRefused, Conflict, QuotaExceeded
 from portico.services import (
     afterbuild,
     desktop_names,
@@ -39,6 +39,7 @@ TOKEN_SECONDS = 2 * 3600
 NAME_TRIES = 5
 TURN_SECONDS = 1.0  # until a create looks again whether it is its turn
 QUOTA_SECONDS = 60  # how long a pool pauses before it looks whether the quota changed
+LOGIN_SECONDS = 60  # how long a build waits for a center whose log-in is refused
 _SCOPE = System("provisioning")
 
 
@@ -205,6 +206,11 @@ def build(broker: Broker, desktop_id: str, claim: Claim) -> float | None:
     except QuotaExceeded as problem:
         _pause(broker, row, problem)
         return QUOTA_SECONDS
+    except (
+        CloudLoginRefused
+    ):  # no fault of the pool's: its center is shown as offline, and the build waits until it is mended
+        _put_back(broker, desktop_id)
+        return LOGIN_SECONDS
     except CloudRefused as problem:
         fail(broker, desktop_id, Reason("build.refused", {"detail": problem.sentence}))
         return None
@@ -232,6 +238,12 @@ def _built(broker: Broker, row: Any, external_id: str) -> None:
             pools.end_quota_pause(conn, row.built_for_pool)
         # When inventory was quicker, it has adopted the machine and this changes nothing.
         enqueue(broker, conn, "center_scan", CenterScan(row.center_id), tenant_id=row.tenant_id)
+
+
+def _put_back(broker: Broker, desktop_id: str) -> None:
+    now = broker.now()
+    with broker.db.write() as conn:
+        desktops.move_stage(conn, desktop_id, [Stage.CREATING], Stage.INTENT, now, deadline_at=now + patience.BUILD)
 
 
 def _pause(broker: Broker, row: Any, problem: QuotaExceeded) -> None:

@@ -7,7 +7,7 @@ import pytest
 from portico.clouds.openstack_errors import Answer, error_of, retry_after, sentence_of
 from portico.clouds.openstack_rights import ALLOCATE, ASSOCIATE, CREATE, START, Memory
 from portico.clouds.openstack_versions import Service
-from portico.errors import CloudError, CloudNotFound, CloudRefused, QuotaExceeded
+from portico.errors import CloudError, CloudLoginRefused, CloudNotFound, CloudRefused, QuotaExceeded
 
 NOVA_QUOTA = {
     "forbidden": {
@@ -39,7 +39,7 @@ def answer(
         (answer(409, {"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for resources: ['floatingip'].", "detail": ""}}, service="network"), QuotaExceeded, "floatingip"),
         (answer(409, {"NeutronError": {"type": "IpAddressGenerationFailure", "message": "No more IP addresses available on network x.", "detail": ""}}, service="network"), CloudRefused, "No more IP"),
         (answer(403, POLICY), CloudRefused, "servers:start"),
-        (answer(401, {"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}, service="identity"), CloudRefused, "requires authentication"),
+        (answer(401, {"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}, service="identity"), CloudLoginRefused, "requires authentication"),
         (answer(404, {"itemNotFound": {"code": 404, "message": "Instance x could not be found."}}), CloudNotFound, "could not be found"),
         (answer(409, {"conflictingRequest": {"code": 409, "message": "Cannot 'stop' instance x while it is in vm_state stopped"}}), CloudRefused, "vm_state"),
         (answer(400, {"badRequest": {"code": 400, "message": "Can not find requested image"}}), CloudRefused, "image"),
