@@ -7,6 +7,7 @@ of lists is asserted of this test's own machines, for a real project has others 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -123,6 +124,19 @@ class CloudContract:
         assert all(finding.remedy for finding in findings if finding.state == "missing")
         cloud.choices()
 
+    @pytest.mark.capability("S004")
+    def test_usage_is_a_sum_of_what_is_counted(self, center: Center) -> None:
+        """Where a cloud counts, the numbers are of the time that was asked for, and none is negative."""
+        cloud = center.cloud()
+        since, until = datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC)
+        if not cloud.capabilities().usage:
+            with pytest.raises(CloudRefused):
+                cloud.usage(since, until)
+            return
+        told = cloud.usage(since, until)
+        assert (told.since, told.until) == (since, until)
+        assert min(told.machines, told.hours, told.core_hours, told.memory_gib_hours, told.disk_gib_hours) >= 0
+
     @pytest.mark.capability("S020")
     def test_what_a_cloud_lacks_is_refused_with_a_sentence(self, center: Center) -> None:
         """A console, an image, a mend that a cloud has not: each says so, and no other exception comes out."""
@@ -131,6 +145,7 @@ class CloudContract:
         asked = [lambda: cloud.mend("no-such-fix")]
         asked += [] if can.console else [lambda: cloud.console("machine")]
         asked += [] if can.snapshots else [lambda: cloud.snapshot("machine", "name")]
+        asked += [] if can.usage else [lambda: cloud.usage(datetime(2026, 1, 1, tzinfo=UTC), datetime.now(UTC))]
         for ask in asked:
             with pytest.raises(CloudRefused):
                 ask()

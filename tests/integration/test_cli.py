@@ -130,6 +130,7 @@ def test_actions_are_jobs_that_can_be_waited_for(run: Run, deployment: Fleet) ->
     assert status in (1, 3)
     assert "cannot do" in complaint
     assert run("center", "check", CENTER)[0] == 0
+    assert run("center", "usage", CENTER)[0] == 1  # this cloud counts nothing, and says so
     assert "fake-linux" in run("center", "choices", CENTER, "-f", "json")[1]
 
 

@@ -117,7 +117,7 @@ def heard(fleet: Fleet, desktop_id: str, machine: Machine) -> Any:
     return rows[0]
 
 
-@pytest.mark.capability("S085")
+@pytest.mark.capability("S074", "S085")
 @pytest.mark.parametrize("way", ["metadata", "user data"])
 def test_a_server_of_nova_is_told_how_its_agent_enrols(
     lab: Facts, broker: Cloud, fleet: Fleet, url: str, tmp_path: Path, mark: str, way: str

@@ -99,7 +99,7 @@ def test_a_network_without_floating_addresses_is_told_and_leaves_nothing(project
     assert project.holds() == []
 
 
-@pytest.mark.capability("S110")
+@pytest.mark.capability("S064", "S110")
 @pytest.mark.parametrize(
     ("default", "chosen"), [(True, ()), (False, ("portico",)), (False, ())], ids=["default", "chosen", "none"]
 )

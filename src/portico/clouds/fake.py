@@ -28,6 +28,7 @@ from portico.ports.cloud import (
     MachineSpec,
     Meta,
     Scan,
+    Usage,
 )
 
 IMAGES = (
@@ -208,6 +209,10 @@ class Fake:
     def snapshot(self, external_id: str, name: str) -> str:
         """Refuse: fake machines have no disk."""
         raise CloudRefused("Fake machines have no disk to make an image of.", external_id)
+
+    def usage(self, since: datetime, until: datetime) -> Usage:
+        """Refuse: nothing is counted."""
+        raise CloudRefused("The fake cloud counts no usage.")
 
     def _call(self, operation: str) -> str:
         if self._settings.latency_seconds:

@@ -23,6 +23,7 @@ from portico.ports.cloud import (
     Machine,
     MachineSpec,
     Scan,
+    Usage,
 )
 
 ADDRESS = "portico:address"  # in a node's `extra`: where its desktop is reached, for Ironic does not know it
@@ -146,6 +147,10 @@ class Ironic:
     def snapshot(self, external_id: str, name: str) -> str:
         """Refuse."""
         raise CloudRefused("No image can be made of a node's disk.", external_id)
+
+    def usage(self, since: datetime, until: datetime) -> Usage:
+        """Refuse: nothing is counted."""
+        raise CloudRefused("Ironic counts no usage.")
 
     def _nodes(self) -> list[dict[str, Any]]:
         # Ironic's marker is a node's uuid, which it calls uuid; pages() wants an id.

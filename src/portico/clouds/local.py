@@ -33,6 +33,7 @@ from portico.ports.cloud import (
     MachineSpec,
     Meta,
     Scan,
+    Usage,
 )
 
 # program → the Debian package that brings it
@@ -264,6 +265,10 @@ class Local:
     def snapshot(self, external_id: str, name: str) -> str:
         """Refuse: local desktops have no disk of their own."""
         raise CloudRefused("Local desktops have no disk to make an image of.", external_id)
+
+    def usage(self, since: datetime, until: datetime) -> Usage:
+        """Refuse: nothing is counted."""
+        raise CloudRefused("What local desktops use is not counted.")
 
     def _refuse(self, spec: MachineSpec) -> None:
         if spec.image_id not in IMAGES:

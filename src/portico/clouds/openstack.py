@@ -11,6 +11,7 @@ from portico.clouds import (
     openstack_preflight,
     openstack_remove,
     openstack_scan,
+    openstack_usage,
 )
 from portico.clouds.openstack_session import Api, api_for
 from portico.clouds.openstack_settings import OpenStackSettings
@@ -26,6 +27,7 @@ from portico.ports.cloud import (
     Machine,
     MachineSpec,
     Scan,
+    Usage,
 )
 
 
@@ -48,6 +50,7 @@ class OpenStack:
             power=frozenset(PowerAction),
             snapshots=True,
             console=True,
+            usage=True,
             needs_network=not self._settings.network,
             creates_at_a_time=self._settings.create_parallelism,
         )
@@ -97,6 +100,10 @@ class OpenStack:
     def console(self, external_id: str) -> Console:
         """Read what an instance has printed, and where its screen is. Raises CloudNotFound, CloudRefused."""
         return openstack_power.console(self._api, external_id)
+
+    def usage(self, since: datetime, until: datetime) -> Usage:
+        """Tell what the project has used. Raises CloudRefused, CloudError."""
+        return openstack_usage.usage(self._api, since, until)
 
     def snapshot(self, external_id: str, name: str) -> str:
         """Start making an image of an instance's root disk; returns its id. Raises CloudNotFound, CloudRefused."""

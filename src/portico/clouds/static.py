@@ -20,6 +20,7 @@ from portico.ports.cloud import (
     MachineSpec,
     Meta,
     Scan,
+    Usage,
 )
 
 _HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?:\.(?!-)[A-Za-z0-9-]{1,63})*\.?")
@@ -107,6 +108,10 @@ class Static:
     def snapshot(self, external_id: str, name: str) -> str:
         """Refuse: no images are made here."""
         raise CloudRefused("A static center makes no images.", external_id)
+
+    def usage(self, since: datetime, until: datetime) -> Usage:
+        """Refuse: nothing is counted."""
+        raise CloudRefused("What machines of a static center use is not counted here.")
 
 
 def _read(text: str) -> Iterator[Machine]:

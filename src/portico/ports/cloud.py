@@ -53,6 +53,7 @@ class Capabilities:
     snapshots: bool = False
     console: bool = False
     needs_network: bool = False  # a machine is made only where the pool names its network
+    usage: bool = False  # it tells what its machines have used
     creates_at_a_time: int = 3  # more rarely make a cloud faster; all brokers together keep to it
 
 
@@ -147,6 +148,19 @@ class Console:
     url: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a center's machines have used from `since` to `until`, the deleted ones included."""
+
+    since: datetime
+    until: datetime
+    machines: int
+    hours: float  # of machines
+    core_hours: float
+    memory_gib_hours: float
+    disk_gib_hours: float
+
+
 class Cloud(Protocol):
     """A cloud, as a center uses it."""
 
@@ -206,4 +220,8 @@ class Cloud(Protocol):
 
     def snapshot(self, external_id: str, name: str) -> str:
         """Start making an image of a machine's root disk; returns the image's id. Raises CloudNotFound, CloudRefused."""
+        ...
+
+    def usage(self, since: datetime, until: datetime) -> Usage:
+        """Tell what was used in a time. Raises CloudRefused where that is not counted, CloudError."""
         ...

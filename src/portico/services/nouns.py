@@ -210,7 +210,7 @@ _ALL = (
         "centers", "Centers", "centers", t.centers,
         (*RECORD_COLUMNS, "kind", "status", "status_reason", "scanned_at"), None, _form("CenterForm", CenterForm, "centers"),
         filters={"kind": _equals(t.centers.c.kind), "status": _equals(t.centers.c.status)},
-        may_create=True, may_delete=True, actions=("scan", "check", "choices", "restore"),
+        may_create=True, may_delete=True, actions=("scan", "check", "choices", "usage", "restore"),
     ),
     Noun(
         "images", "Images", "images", t.images,

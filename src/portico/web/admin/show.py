@@ -10,7 +10,7 @@ from starlette.responses import Response
 from portico.domain import access
 from portico.errors import PorticoError
 from portico.ports.cloud import Finding
-from portico.services import centers, configure, consequences, desktop_sessions, overview, pool_limits
+from portico.services import centers, configure, consequences, desktop_sessions, overview, pool_limits, usage
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
 from portico.web.admin import cells, charts, events
@@ -26,6 +26,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admi
 DETAIL = Page("admin/detail.html", ("live", "now"))
 HISTORY_ROWS = 100
 CHART_HOURS = 24
+USAGE_MONTHS = 6
 # What is left out of the plain list of facts, since the page shows it in its own way.
 OWN_WAY = frozenset(
     {"name", "login_name", "counts", "provisioning", "rule", "assignments", "areas", "settings", "reason", "params", "id", "users",
@@ -108,6 +109,11 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
             return {"findings": _grouped(centers.check(broker, me.actor, item["id"])), "check_failed": ""}
         except PorticoError as problem:
             return {"findings": (), "check_failed": problem.sentence}
+    if area.noun == "centers" and request.query_params.get("usage"):
+        try:
+            return {"months": usage.by_month(broker, me.actor, item["id"], USAGE_MONTHS), "usage_failed": ""}
+        except PorticoError as problem:
+            return {"months": (), "usage_failed": problem.sentence}
     return {}
 
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.errors import Invalid
-from portico.services import centers, leaks, queue
+from portico.services import centers, leaks, queue, usage
 from portico.services.guards import require
 from portico.web.api.actions import FAILURES, JOB, queued
 from portico.web.api.described import answers, record, takes
@@ -56,6 +56,16 @@ def mend(request: Request, id: str, me: Me, body: Body) -> Response:
 def choices(request: Request, id: str, me: Me) -> Response:
     """Answer the menus of the provisioning form."""
     return JSONResponse(asdict(centers.choices(broker_of(request), me.actor, id)))
+
+
+@router.get("/centers/{id}/usage", tags=["Centers"], operation_id="get_center_usage", summary="What its machines have used, by month",
+            responses=answers(200, record("usage", months="array"), "The months, the current one first.") | FAILURES)  # fmt: skip
+def usages(request: Request, id: str, me: Me, months: int = 3) -> Response:
+    """Answer the usage of the latest months."""
+    found = usage.by_month(broker_of(request), me.actor, id, months)
+    return JSONResponse(
+        {"months": [asdict(one) | {"since": one.since.isoformat(), "until": one.until.isoformat()} for one in found]}
+    )
 
 
 @router.post("/leaks/{id}/remove", status_code=202, tags=["Leaks"], operation_id="remove_leak",
