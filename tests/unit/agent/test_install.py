@@ -1,5 +1,6 @@
 """The agent's own installer, run from the one file that it ships as, into the tree of an image."""
 
+import os
 import stat
 import subprocess
 import sys
@@ -91,6 +92,8 @@ def test_a_terminal_account_is_one_that_sshd_accepts(agent: Path, image: Path) -
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     config = image / "sshd_config"
     config.write_text(f"HostKey {key}\nPasswordAuthentication yes\n{written}")
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # where it separates privileges; Debian's service makes it otherwise
     for user, own in (("desk", True), ("root", False)):
         argv = ["/usr/sbin/sshd", "-T", "-f", str(config), "-C", f"user={user},host=x,addr=192.0.2.1"]
         said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60).stdout
