@@ -6,13 +6,10 @@ import subprocess
 from pathlib import Path
 
 from doubles.broker import BrokerDouble, Handler
+from portico.web.portal.connections import VIEWER_CSP
 
 STATIC = Path(__file__).parents[2] / "src" / "portico" / "web" / "static"
-PACKAGES = ("@novnc/novnc@1.7.0", "@xterm/xterm@6.0.0", "@xterm/addon-fit@0.11.0")
-CSP = (
-    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'; object-src 'none'"
-)
+PACKAGES = ("@devolutions/iron-remote-desktop-rdp@0.7.0", "@novnc/novnc@1.7.0", "@xterm/xterm@6.0.0", "@xterm/addon-fit@0.11.0")
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>desk-01</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,"></head>
@@ -55,7 +52,7 @@ class Portal:
             200,
             page.encode(),
             "text/html; charset=utf-8",
-            Content_Security_Policy=CSP,
+            Content_Security_Policy=VIEWER_CSP,
             Set_Cookie="session=top; Path=/; Secure",
         )
 

@@ -1,4 +1,4 @@
-"""The browser doors `/gw/vnc` and `/gw/ssh`: who may come in, and what becomes of those who do (wire.gateway)."""
+"""The browser doors `/gw/vnc`, `/gw/rdp` and `/gw/ssh`: who may come in, and what becomes of those who do (wire.gateway)."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeRes
 
 from portico import logs
 from portico.errors import Unavailable
-from portico.gateway import ssh, vnc
+from portico.gateway import cleanpath, rdp, ssh, vnc
 from portico.gateway.broker import Broker
-from portico.gateway.entry import BadEntry, Entry, parse_entry
+from portico.gateway.entry import MAX_BYTES, BadEntry, Entry, keyboard_layout, parse_entry
 from portico.gateway.grant import BadGrant, Grant, parse_grant
 from portico.gateway.limits import Bucket, client_address
 from portico.gateway.refusals import Refused
@@ -28,6 +28,8 @@ MAX_PENDING = 256  # sessions being opened at one time
 MAX_SESSIONS = 5000
 KNOCKS_PER_SECOND, KNOCK_BURST = 5.0, 60  # for each address; a whole office may stand behind one
 TRY_LATER = 1013
+PATHS = ("/gw/vnc", "/gw/rdp", "/gw/ssh")
+Desktop = vnc.VncDesktop | rdp.RdpDesktop | ssh.SshDesktop
 REDEEM_REFUSALS = {401: "ticket.invalid", 403: "ticket.invalid", 409: "ticket.used", 410: "session.ended"}
 
 
@@ -56,21 +58,21 @@ class Doors:
 
     def upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         """Answer an HTTP request: a WebSocket for one of our pages, or an error."""
-        path = request.path.decode("latin-1").partition("?")[0]
+        path, _, query = request.path.decode("latin-1").partition("?")
         if path == "/healthz":
             if self.draining:
                 return _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"draining\n")
             return _answer(HTTPStatus.OK, b"ok\n")
-        if path not in ("/gw/vnc", "/gw/ssh"):
+        if path not in PATHS:
             return _answer(HTTPStatus.NOT_FOUND, b"there is no such door\n")
         if str(request.headers.get("Origin", "")).lower() not in self._origins:
             return _answer(HTTPStatus.FORBIDDEN, b"this page may not open sessions here\n")
         if self._pending >= MAX_PENDING or len(self._sessions) >= MAX_SESSIONS:
             return _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"too many sessions at once\n")
-        serve = partial(self._serve, path.rpartition("/")[2])
+        serve = partial(self._serve, path.rpartition("/")[2], keyboard_layout(query))
         return Socket(serve, str(request.headers.get("X-Forwarded-For", "")))
 
-    async def _serve(self, protocol: str, socket: Socket) -> None:
+    async def _serve(self, protocol: str, layout: int, socket: Socket) -> None:
         address = client_address(socket.peer, socket.forwarded_for, self._proxies)
         if not self._knocks.allows(address):
             socket.close(TRY_LATER, "too many tries")
@@ -78,10 +80,12 @@ class Doors:
         self._pending += 1
         self._settled.clear()
         try:
-            await self._open(socket, protocol, address)
+            await self._open(socket, protocol, layout, address)
         except Refused as refusal:
             log.info("session refused", code=refusal.code, because=refusal.detail, protocol=protocol, client=address)
             socket.send_object({"error": refusal.code, "message": refusal.sentence})
+            if protocol == "rdp":  # for its client, which reads no text
+                socket.send_bytes(cleanpath.refusal(refusal.status))
             socket.close_for(refusal.code)
         except SocketClosed:
             log.info("browser left before the session stood", protocol=protocol, client=address)
@@ -93,18 +97,37 @@ class Doors:
             if not self._pending:
                 self._settled.set()
 
-    async def _open(self, socket: Socket, protocol: str, address: str) -> None:
+    async def _open(self, socket: Socket, protocol: str, layout: int, address: str) -> None:
         if self.draining:
             raise Refused("draining")
-        entry = await self._entry(socket)
+        entry = await (self._request(socket) if protocol == "rdp" else self._entry(socket))
         self._check(entry.ticket, protocol)
         grant = await self._redeem(entry.ticket, protocol, address)
-        desktop = await (vnc.connect(grant) if protocol == "vnc" else ssh.connect(grant, entry))
+        desktop = await self._connect(grant, entry, layout)
         if socket.closed:
             desktop.hang_up()
             raise SocketClosed
         socket.send_object({"ok": True, "policy": grant.policy.told()})
         desktop.begin(self._sessions.open(grant, socket, address, desktop.hang_up))
+
+    async def _connect(self, grant: Grant, entry: Entry, layout: int) -> Desktop:
+        if grant.protocol == "rdp":
+            return await rdp.connect(grant, layout)
+        return await (vnc.connect(grant) if grant.protocol == "vnc" else ssh.connect(grant, entry))
+
+    async def _request(self, socket: Socket) -> Entry:
+        """Gather the RDCleanPath request of an RDP client, which may come in pieces."""
+        message = b""
+        try:
+            async with asyncio.timeout(ENTRY_SECONDS):
+                while (size := cleanpath.size_of(message)) is None or len(message) < size:
+                    piece = await socket.receive()
+                    if not isinstance(piece, bytes) or len(message) + len(piece) > MAX_BYTES:
+                        raise Refused("ticket.invalid", "no RDCleanPath request")
+                    message += piece
+            return Entry(cleanpath.parse_request(message).ticket)
+        except (cleanpath.BadRequest, TimeoutError) as problem:
+            raise Refused("ticket.invalid", str(problem) or "no first message in time") from problem
 
     async def _entry(self, socket: Socket) -> Entry:
         try:

@@ -1,4 +1,4 @@
-"""The first message of a browser: its ticket, and for a terminal its size. Pure."""
+"""What a browser says first: its ticket, for a terminal its size, for RDP its keyboard. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -58,3 +58,16 @@ def cells(columns: object, rows: object) -> tuple[int, int] | None:
     if isinstance(columns, bool) or isinstance(rows, bool) or not isinstance(columns, int) or not isinstance(rows, int):
         return None
     return (columns, rows) if 1 <= columns <= MAX_CELLS and 1 <= rows <= MAX_CELLS else None
+
+
+def keyboard_layout(query: str) -> int:
+    """Return the Windows keyboard layout that the door's address names ("layout=0x407"), 0 for none or nonsense."""
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if name == "layout" and len(value) <= 10 and value.isascii():
+            try:
+                number = int(value, 16)
+            except ValueError:
+                return 0
+            return number if 0 < number <= 0xFFFFFFFF else 0
+    return 0

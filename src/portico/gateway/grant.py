@@ -15,6 +15,7 @@ class Credentials:
     """What opens the desktop; never leaves the gateway and never shows in a log."""
 
     username: str
+    domain: str
     password: str = field(repr=False)
     ssh_key: str = field(repr=False)
     ssh_certificate: str
@@ -54,6 +55,8 @@ class Grant:
     realm: str
     credentials: Credentials
     policy: SessionPolicy
+    certificates: tuple[str, ...] = ()  # SHA-256 in hex of the certificates that the desktop may show; none: any
+    deep_colour: bool = True  # ask an RDP desktop for 32 bits a pixel whatever the browser asks
 
 
 def parse_grant(fields: Mapping[str, Any]) -> Grant:
@@ -73,10 +76,11 @@ def parse_grant(fields: Mapping[str, Any]) -> Grant:
         realm=_get(target, "realm", str),
         credentials=Credentials(
             username=_get(credentials, "username", str, ""),
+            domain=_get(credentials, "domain", str, ""),
             password=_get(credentials, "password", str, ""),
             ssh_key=_get(credentials, "ssh_key", str, ""),
             ssh_certificate=_get(credentials, "ssh_certificate", str, ""),
-            ssh_host_keys=_texts(credentials.get("ssh_host_keys")),
+            ssh_host_keys=_texts(credentials, "ssh_host_keys"),
         ),
         policy=SessionPolicy(
             # A switch that is missing is off: a policy that cannot be read must not open anything.
@@ -86,6 +90,8 @@ def parse_grant(fields: Mapping[str, Any]) -> Grant:
             idle_seconds=_get(policy, "idle_seconds", int, None),
             expires_at=_moment(policy.get("expires_at")),
         ),
+        certificates=_texts(target, "certificates"),
+        deep_colour=_get(target, "deep_colour", bool, True),
     )
 
 
@@ -101,11 +107,12 @@ def _get(fields: Mapping[str, Any], name: str, kind: type[Any], default: Any = _
     return value
 
 
-def _texts(value: object) -> tuple[str, ...]:
+def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = fields.get(name)
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise BadGrant("ssh_host_keys")
+        raise BadGrant(name)
     return tuple(value)
 
 

@@ -8,10 +8,20 @@ SENTENCES = {
     "session.ended": "The session has ended.",
     "desktop.unreachable": "The desktop does not answer.",
     "desktop.refused": "The desktop did not accept the connection.",
+    "desktop.changed": "The desktop shows another certificate than the one it reported. An administrator must look into it.",
     "closed.by_administrator": "An administrator closed the session.",
     "closed.elsewhere": "The desktop was opened on another device.",
     "broker.unreachable": "The broker does not answer, so no new session can be opened. Running sessions go on.",
     "draining": "This gateway is being restarted. Try again in a moment.",
+}
+
+# For an RDP client, which knows HTTP's status codes only.
+STATUS = {
+    "ticket.invalid": 401,
+    "ticket.used": 401,
+    "session.ended": 410,
+    "desktop.refused": 403,
+    "desktop.changed": 403,
 }
 
 
@@ -27,3 +37,8 @@ class Refused(Exception):
     def sentence(self) -> str:
         """What the person is told, in English; the page has its own words for each code."""
         return SENTENCES[self.code]
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that says the same, more or less."""
+        return STATUS.get(self.code, 503)

@@ -22,20 +22,25 @@ MESSAGE   {"id": int, "kind": "close", "connection": str, "reason": str} | {"id"
           (a close's `reason` is a name of CLOSE; any other text counts as "session.ended" and goes into the log)
 
 GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "protocol": "vnc"|"ssh"|"rdp",
-           "target": {"host": str, "port": int, "realm": str},
-           "credentials": {"username": str, "password": str?, "ssh_key": PEM?, "ssh_certificate": str?, "ssh_host_keys": [str]?},
+           "target": {"host": str, "port": int, "realm": str,
+                      "certificates": [SHA-256 of a certificate in hex]? (what the desktop may show over TLS; none: any),
+                      "deep_colour": bool? (rdp: ask for 32 bits a pixel; true where it is missing)},
+           "credentials": {"username": str, "domain": str?, "password": str?, "ssh_key": PEM?, "ssh_certificate": str?, "ssh_host_keys": [str]?},
            "policy": {"clipboard_in": bool, "clipboard_out": bool, "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null}}
 
 Tickets (wire.tickets) are EdDSA-signed and single use: the gateway checks the signature offline, then redeems. If no broker answers in
 2 s a gateway refuses new entry tickets that need credentials (they come only with the GRANT) and says so; running sessions go on.
 
-Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss://ORIGIN/gw/ssh
+Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss://ORIGIN/gw/ssh   wss://ORIGIN/gw/rdp?layout=0x407
  1. the upgrade's Origin header must be one that the gateway serves (403 otherwise); no ticket, no cookie in the request
  2. first message, text, ≤ 8 KiB, within 10 s: {"ticket": str}      for ssh also "columns", "rows"
  3. answer, text: {"ok": true, "policy": {...}} or {"error": CODE, "message": sentence} followed by close 4001…4009 (see CLOSE)
  4. vnc: binary both ways is RFB as a server speaks it to a client, security type None first.
     ssh: binary = terminal bytes; text from the browser = {"resize": [columns, rows]}; text to it = {"exit": status}
-    both: text {"ping": int} from the browser is answered {"pong": the same}, so that the page can show the round-trip time
+    rdp: the first message is an RDCleanPath request, binary, with the ticket as its proxy authorisation (gateway.cleanpath); beside the
+    answer as text comes its RDCleanPath response, then binary both ways is RDP as within TLS. `layout` is the keyboard's, as Windows
+    numbers it. What the client says of security, log-in and colours is overwritten.
+    all: text {"ping": int} from the browser is answered {"pong": the same}, so that the page can show the round-trip time
  5. the gateway ends with a close code of CLOSE, whose name is the close reason; 1000 when the desktop ended the session itself
 """
 
@@ -52,4 +57,5 @@ CLOSE = {
     "closed.elsewhere": 4007,  # the same person opened it on another device
     "broker.unreachable": 4008,
     "draining": 4009,
+    "desktop.changed": 4012,  # the desktop shows another certificate or host key than the one that it reported
 }

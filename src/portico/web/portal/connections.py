@@ -24,9 +24,9 @@ STAGES = (
     ("preparing", N_("Preparing")),
     ("connecting", N_("Connecting")),
 )
-# xterm.js and noVNC set styles of elements and paint from blobs: this page alone allows it.
+# xterm.js and noVNC set styles of elements and paint from blobs, IronRDP is WebAssembly in a data URL: this page alone allows it.
 VIEWER_CSP = (
-    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "connect-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'; object-src 'none'"
 )
 

@@ -24,6 +24,9 @@ TEXTS = {
     "ended.ticket.invalid": N_("This link to the desktop is no longer valid. Connect again to get a new one."),
     "ended.ticket.used": N_("This link to the desktop was used already. Connect again to get a new one."),
     "ended.desktop.unreachable": N_("The desktop does not answer."),
+    "ended.desktop.changed": N_(
+        "The desktop shows another certificate than the one it reported to us, so we did not connect. Tell your administrator."
+    ),
     "ended.desktop.refused": N_(
         "The desktop did not accept the connection. Connect again, or restart the desktop if that does not help."
     ),

@@ -20,6 +20,7 @@ const CODES = {
   4007: "closed.elsewhere",
   4008: "broker.unreachable",
   4009: "draining",
+  4012: "desktop.changed",
 };
 
 /** Return the name of a close event's reason. */
@@ -28,47 +29,19 @@ export function nameOf(event) {
   return event.code === 1000 ? "desktop.closed" : "lost";
 }
 
-/**
- * A WebSocket after entry, in the shape that noVNC takes (send, close, binaryType, onmessage, onopen, onclose, onerror,
- * protocol, readyState). Binary messages wait until somebody listens; text never reaches the display.
- */
-export class Channel {
+/** The small messages beside the data of a session, and its end. */
+export class Beside {
   constructor(socket) {
     this.socket = socket;
-    this.binaryType = "arraybuffer";
-    this.onopen = null;
-    this.onclose = null;
-    this.onerror = null;
     this.ontext = () => {};
     this.onended = () => {};
-    this.onbinary = () => {};
-    this.listener = null;
-    this.waiting = [];
     this.pings = new Map();
     this.pinged = 0;
-    socket.onmessage = (event) => this.receive(event);
-    socket.onclose = (event) => {
-      this.onended(nameOf(event));
-      this.onclose?.(event);
-    };
-    socket.onerror = (event) => this.onerror?.(event);
-  }
-
-  get protocol() {
-    return this.socket.protocol;
+    socket.addEventListener("close", (event) => this.onended(nameOf(event)));
   }
 
   get readyState() {
     return this.socket.readyState;
-  }
-
-  get onmessage() {
-    return this.listener;
-  }
-
-  set onmessage(listener) {
-    this.listener = listener;
-    while (this.waiting.length && this.listener) this.pass(this.waiting.shift());
   }
 
   send(data) {
@@ -84,6 +57,19 @@ export class Channel {
     this.send(JSON.stringify(fields));
   }
 
+  /** Take a small message; returns its fields if it was one. */
+  hear(text) {
+    let fields;
+    try {
+      fields = JSON.parse(text);
+    } catch {
+      return null;
+    }
+    if (typeof fields.pong === "number") this.pings.get(fields.pong)?.();
+    else this.ontext(fields);
+    return fields;
+  }
+
   /** Return the milliseconds to the gateway and back; never resolves if the connection dies. */
   ping() {
     this.pinged += 1;
@@ -95,21 +81,44 @@ export class Channel {
       this.pings.set(number, () => resolve(performance.now() - started));
     });
   }
+}
+
+/**
+ * A WebSocket after entry, in the shape that noVNC takes (send, close, binaryType, onmessage, onopen, onclose, onerror,
+ * protocol, readyState). Binary messages wait until somebody listens; text never reaches the display.
+ */
+export class Channel extends Beside {
+  constructor(socket) {
+    super(socket);
+    this.binaryType = "arraybuffer";
+    this.onopen = null;
+    this.onclose = null;
+    this.onerror = null;
+    this.onbinary = () => {};
+    this.listener = null;
+    this.waiting = [];
+    socket.onmessage = (event) => this.receive(event);
+    socket.onclose = (event) => this.onclose?.(event);
+    socket.onerror = (event) => this.onerror?.(event);
+  }
+
+  get protocol() {
+    return this.socket.protocol;
+  }
+
+  get onmessage() {
+    return this.listener;
+  }
+
+  set onmessage(listener) {
+    this.listener = listener;
+    while (this.waiting.length && this.listener) this.pass(this.waiting.shift());
+  }
 
   receive(event) {
-    if (typeof event.data !== "string") {
-      if (this.listener) this.pass(event);
-      else this.waiting.push(event);
-      return;
-    }
-    let fields;
-    try {
-      fields = JSON.parse(event.data);
-    } catch {
-      return;
-    }
-    if (typeof fields.pong === "number") this.pings.get(fields.pong)?.();
-    else this.ontext(fields);
+    if (typeof event.data === "string") this.hear(event.data);
+    else if (this.listener) this.pass(event);
+    else this.waiting.push(event);
   }
 
   pass(event) {

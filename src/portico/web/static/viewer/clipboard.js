@@ -3,6 +3,9 @@
 import { icon, make } from "./elements.js";
 import { say } from "./texts.js";
 
+const PICTURE = "image/png";
+const RICH = ["text/html", PICTURE];
+
 export class Clipboard {
   constructor() {
     this.policy = {};
@@ -41,13 +44,16 @@ export class Clipboard {
     this.sync();
   }
 
-  /** Take text that was copied on the desktop. */
-  async copied(text) {
-    if (!this.policy.out || text === this.last) return;
+  /** Take what was copied on the desktop: its text, and where the desktop has more than that, everything by MIME type. */
+  async copied(text, content = {}) {
+    if (!this.policy.out || (text && text === this.last)) return;
     this.last = text;
-    this.text.value = text;
+    if (text) this.text.value = text;
     try {
-      await navigator.clipboard.writeText(text);
+      const rich = Object.entries(content).filter(([type]) => RICH.includes(type));
+      if (!rich.length) return await navigator.clipboard.writeText(text);
+      const blobs = [...(text ? [["text/plain", text]] : []), ...rich].map(([type, value]) => [type, new Blob([value], { type })]);
+      await navigator.clipboard.write([new ClipboardItem(Object.fromEntries(blobs))]);
     } catch {
       // Not focused, or not allowed: the panel has it.
     }
@@ -60,12 +66,21 @@ export class Clipboard {
       const { state } = await navigator.permissions.query({ name: "clipboard-read" });
       if (state !== "granted") return;
       const text = await navigator.clipboard.readText();
+      if (!text && this.display.put) return void (await this.syncPicture());
       if (!text || text === this.last) return;
       this.text.value = text;
       // A terminal has no clipboard of its own: pasting there would be typing.
       if (this.display.canScale) this.give(text);
     } catch {
       // The browser does not offer this; the panel does.
+    }
+  }
+
+  /** Send a picture of this device's clipboard, which has no text. */
+  async syncPicture() {
+    for (const item of await navigator.clipboard.read()) {
+      if (!item.types.includes(PICTURE)) continue;
+      this.display?.put({ [PICTURE]: new Uint8Array(await (await item.getType(PICTURE)).arrayBuffer()) });
     }
   }
 

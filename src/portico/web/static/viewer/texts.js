@@ -24,6 +24,7 @@ export const DEFAULTS = {
   "ended.ticket.used": "This link to the desktop was used already. Connect again to get a new one.",
   "ended.desktop.unreachable": "The desktop does not answer.",
   "ended.desktop.refused": "The desktop did not accept the connection. Connect again, or restart the desktop if that does not help.",
+  "ended.desktop.changed": "The desktop shows another certificate than the one it reported to us, so we did not connect. Tell your administrator.",
   "ended.closed.by_administrator": "An administrator has closed the session.",
   "ended.closed.elsewhere": "You have opened this desktop in another window or on another device.",
   "ended.broker.unreachable": "The service is not reachable at the moment.",

@@ -1,6 +1,6 @@
 // The viewer's page: <main id="viewer"> becomes the desktop.
 //
-// Reads of <main id="viewer">: data-connection, data-protocol ("vnc" | "ssh"), data-desktop (its name), data-ticket-url
+// Reads of <main id="viewer">: data-connection, data-protocol ("vnc" | "rdp" | "ssh"), data-desktop (its name), data-ticket-url
 // (POST → JSON {ticket, url}), data-portal-url, data-csrf; and if there: data-disconnect-url, data-log-out-url (POST).
 // Texts come from <script type="application/json" id="texts">; keys and English texts stand in texts.js.
 // Stages for whoever watches: html[data-viewer="connecting|connected|lost|ended"], performance mark "portico:first-frame".
@@ -76,28 +76,52 @@ async function connect() {
   clear();
   exitStatus = null;
   try {
-    const module = protocol === "ssh" ? await import("./ssh.js") : await import("./vnc.js");
-    display = protocol === "ssh" ? await module.prepareSsh(stage) : null;
-    const given = await ticket();
-    const entered = await enter(given.url, { ticket: given.ticket, ...display?.size });
+    const entered = await (protocol === "rdp" ? enterByRdp() : enterByChannel());
     channel = entered.channel;
     channel.onended = (reason) => over(reason);
-    start(module, entered.policy);
+    start(entered.open, entered.policy);
   } catch (problem) {
     if (!(problem instanceof Closed)) console.error(problem);
     over(problem instanceof Closed ? problem.code : "failed");
   }
 }
 
-function start(module, policy) {
-  const hooks = {
-    onFrame: () => up(),
-    onClipboard: (text) => clipboard.copied(text),
-    onExit: (status) => (exitStatus = status),
-    onFailed: () => over("failed"),
+/** Enter with a channel of ours, on which the display is opened then. */
+async function enterByChannel() {
+  const module = protocol === "ssh" ? await import("./ssh.js") : await import("./vnc.js");
+  const prepared = protocol === "ssh" ? await module.prepareSsh(stage) : null;
+  display = prepared;
+  const given = await ticket();
+  const entered = await enter(given.url, { ticket: given.ticket, ...prepared?.size });
+  const open = (hooks) => {
+    if (!prepared) return module.openVnc(stage, entered.channel, entered.policy, hooks);
+    prepared.attach(entered.channel, entered.policy, hooks);
+    return prepared;
   };
-  if (protocol === "ssh") display.attach(channel, policy, hooks);
-  else display = module.openVnc(stage, channel, policy, hooks);
+  return { ...entered, open };
+}
+
+/** Enter with RDP's own client, which opens its channel itself. */
+async function enterByRdp() {
+  const { enterRdp } = await import("./rdp.js");
+  const entered = await enterRdp(stage, await ticket());
+  const open = (hooks) => {
+    entered.display.attach(entered.channel, entered.policy, hooks);
+    return entered.display;
+  };
+  return { ...entered, open };
+}
+
+/** `open` shows the desktop and returns its display. */
+function start(open, policy) {
+  display = open({
+    onFrame: () => up(),
+    onClipboard: (text, content) => clipboard.copied(text, content),
+    onExit: (status) => (exitStatus = status),
+    onEnded: () => over("desktop.closed"),
+    onFailed: () => over("failed"),
+    onSize: () => again(),
+  });
   clipboard.attach(display, policy);
   keyRow.attach(display);
   keys.fill(display.combinations);

@@ -1,0 +1,237 @@
+"""The RDP door: the gateway speaks TLS and Network Level Authentication with the desktop, then bytes go both ways; no pixel is decoded."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from portico import logs
+from portico.gateway import cleanpath, credssp, der, tls, x224
+from portico.gateway.grant import Credentials, Grant
+from portico.gateway.rdp_channels import Switches
+from portico.gateway.rdp_filter import NOT_FOR_ONLOOKERS, Filter
+from portico.gateway.rdp_settings import BadRdp, LogIn, Settings
+from portico.gateway.refusals import Refused
+from portico.gateway.sessions import DESKTOP_CLOSED, LEFT, Session
+
+log = logs.get(__name__)
+
+CONNECT_SECONDS = 10.0
+HANDSHAKE_SECONDS = 20.0
+MAX_EARLY = 256 * 1024  # bytes that a desktop may say before the browser is attached
+
+
+def switches(grant: Grant) -> Switches:
+    """Return what the grant allows on the channels; an onlooker gets none."""
+    policy = grant.policy
+    return Switches(policy.clipboard_in, policy.clipboard_out, False, False, False, False)
+
+
+class RdpDesktop(asyncio.Protocol):
+    """The desktop's end of an RDP session: messages for the handshake, then the pipe to the browser."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self._buffer = bytearray()
+        self._arrived = asyncio.Event()
+        self._gone = False
+        self._filter: Filter | None = None
+        self.certificate = b""
+        self.selected = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Remember the transport, plain first and TLS then."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, though not by descent
+
+    def data_received(self, data: bytes) -> None:
+        """Gather for the handshake, or pass on."""
+        if self._session is not None:
+            self._to_browser(self._session, data)
+            return
+        self._buffer += data
+        self._arrived.set()
+        if len(self._buffer) > MAX_EARLY and self._transport is not None:
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The desktop is gone."""
+        self._gone = True
+        self._arrived.set()
+        if self._session is not None:
+            self._session.end(DESKTOP_CLOSED)
+
+    def pause_writing(self) -> None:
+        """Make the browser wait for the desktop."""
+        if self._session is not None:
+            self._session.socket.pause_reading()
+
+    def resume_writing(self) -> None:
+        """Let the browser go on."""
+        if self._session is not None:
+            self._session.socket.resume_reading()
+
+    async def open(self, grant: Grant) -> None:
+        """Go through the handshake up to where the browser takes over. Raises Refused, ConnectionError, BadX224, CredSSP's errors."""
+        credentials = grant.credentials
+        asked = x224.TLS | (x224.HYBRID | x224.HYBRID_EX if credentials.password else 0)
+        self.write(x224.request(asked, credentials.username))
+        answer = x224.parse_confirm(await self._message(x224.tpkt_size))
+        if answer.failure:
+            raise Refused("desktop.refused", x224.FAILURES.get(answer.failure, f"negotiation failure {answer.failure}"))
+        if not answer.selected & asked:
+            raise Refused("desktop.refused", "it offers no TLS")
+        self.selected = answer.selected
+        await self._start_tls(grant)
+        if answer.selected != x224.TLS:
+            await self._log_in(credentials, grant.host)
+
+    async def _start_tls(self, grant: Grant) -> None:
+        assert self._transport is not None
+        transport = await asyncio.get_running_loop().start_tls(
+            self._transport, self, tls.desktop_context(), ssl_handshake_timeout=CONNECT_SECONDS
+        )
+        if transport is None:
+            raise ConnectionError("closed in the TLS handshake")
+        self._transport = transport
+        self.certificate = transport.get_extra_info("ssl_object").getpeercert(True) or b""
+        if not tls.is_pinned(self.certificate, grant.certificates):
+            raise Refused("desktop.changed", "its certificate is not the one that it reported")
+
+    async def _log_in(self, credentials: Credentials, host: str) -> None:
+        conversation = credssp.conversation(credentials, host, self.certificate)
+        said = next(conversation)
+        try:
+            while True:
+                self.write(said)
+                said = conversation.send(await self._message(der.size_of))
+        except StopIteration as end:
+            self.write(end.value)
+        if self.selected == x224.HYBRID_EX:
+            credssp.parse_verdict(await self._message(lambda _: 4))
+
+    async def _message(self, measure: Callable[[bytes], int | None]) -> bytes:
+        """Return the next message whole. Raises ConnectionError."""
+        while True:
+            size = measure(bytes(self._buffer[:8]))
+            if size is not None and len(self._buffer) >= size:
+                message = bytes(self._buffer[:size])
+                del self._buffer[:size]
+                return message
+            if self._gone:
+                raise ConnectionError("closed during the handshake")
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def begin(self, session: Session) -> None:
+        """Tell the browser that the way is open, and start the pipe."""
+        self._session = session
+        session.socket.send_bytes(cleanpath.response(x224.confirm(x224.TLS), [self.certificate]))
+        session.socket.attach(self)
+        if self._gone:
+            session.end(DESKTOP_CLOSED)
+        elif self._buffer:
+            early = bytes(self._buffer)
+            self._buffer.clear()
+            self._to_browser(session, early)
+
+    def prepare(self, grant: Grant, layout: int) -> None:
+        """Choose what is written into the client's messages."""
+        credentials, policy, allowed = grant.credentials, grant.policy, switches(grant)
+        closed = allowed.closed | (NOT_FOR_ONLOOKERS if policy.view_only else frozenset())
+        log_in = LogIn(credentials.domain, credentials.username, credentials.password) if credentials.password else None
+        self._filter = Filter(
+            Settings(self.selected, layout, grant.deep_colour, closed), log_in, allowed,
+            view_only=policy.view_only, count=policy.idle_seconds is not None,
+        )  # fmt: skip
+
+    def from_browser(self, data: bytes) -> None:
+        """Take bytes for the desktop."""
+        session = self._session
+        if session is None or session.ended or self._filter is None:
+            return
+        session.bytes_in += len(data)
+        before = self._filter.inputs
+        try:
+            data = self._filter.feed(data)
+        except BadRdp as problem:
+            log.warning("browser broke the protocol", connection=session.grant.connection, because=str(problem))
+            session.end("session.ended")
+            return
+        if self._filter.inputs != before:
+            session.last_input = time.monotonic()
+        if data:
+            self.write(data)
+
+    def command(self, fields: Mapping[str, object]) -> None:
+        """An RDP session knows no text messages."""
+
+    def pause_reading(self) -> None:
+        """Read no more of the desktop."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def browser_closed(self) -> None:
+        """The browser is gone."""
+        if self._session is not None:
+            self._session.end(LEFT)
+
+    def hang_up(self) -> None:
+        """Leave the desktop."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the desktop."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def _to_browser(self, session: Session, data: bytes) -> None:
+        if self._filter is not None and self._filter.curious:
+            data = self._learn(session, self._filter, data)
+        if data:
+            session.bytes_out += len(data)
+            session.socket.send_bytes(data)
+
+    def _learn(self, session: Session, judge: Filter, data: bytes) -> bytes:
+        """Hold the desktop's first message until it is whole, for it numbers the channels."""
+        self._buffer += data
+        try:
+            size = x224.tpkt_size(bytes(self._buffer[:4]))
+            if size is None or len(self._buffer) < size:
+                return b""
+            judge.learn(bytes(self._buffer[:size]))
+        except (x224.BadX224, BadRdp) as problem:
+            log.warning("desktop broke the protocol", connection=session.grant.connection, because=str(problem))
+            session.end("session.ended")
+            return b""
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+
+async def connect(grant: Grant, layout: int) -> RdpDesktop:
+    """Connect and log in to the desktop of a grant, for a browser with a Windows keyboard layout. Raises Refused."""
+    loop = asyncio.get_running_loop()
+    desktop = RdpDesktop()
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await loop.create_connection(lambda: desktop, grant.host, grant.port)
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            await desktop.open(grant)
+    except credssp.CredsspRefused as problem:
+        desktop.hang_up()
+        raise Refused("desktop.refused", str(problem)) from problem
+    except (OSError, TimeoutError, x224.BadX224, der.BadDer, credssp.CredsspError) as problem:
+        desktop.hang_up()
+        raise Refused("desktop.unreachable", str(problem) or "timeout") from problem
+    except BaseException:
+        desktop.hang_up()
+        raise
+    desktop.prepare(grant, layout)
+    return desktop

@@ -1,0 +1,153 @@
+"""What a client says to an RDP server, cut into messages: its settings and log-in are ours, and input and channels follow the policy. Pure.
+
+The first messages of a connection ([MS-RDPBCGR] 1.3.1.1: connect initial, erect domain, attach user, channel joins, client info) always
+pass here. Behind them a session without restrictions is a dumb pipe; with one, messages are cut at their borders for as long as it lives.
+"""
+
+import struct
+
+from portico.gateway import x224
+from portico.gateway.rdp_channels import BadChannel, Channel, Switches, channel_for
+from portico.gateway.rdp_settings import (
+    HEADERS,
+    SEND_DATA,
+    BadRdp,
+    LogIn,
+    Settings,
+    channel_names,
+    is_info,
+    write_info,
+    write_settings,
+)
+
+FAST_PATH, TPKT = 0, 3  # the two lowest bits of a message's first byte
+DATA_PDU, INPUT_PDU = 0x7, 0x1C  # 2.2.8.1.1.1.1, 2.2.8.1.1.1.2
+MAX_SETUP = 64  # messages until the log-in
+SC_NET = 0x0C03
+# Channels that carry input beside the main one, or that a mere onlooker has no use for.
+NOT_FOR_ONLOOKERS = frozenset({"cliprdr", "rdpdr", "drdynvc", "rail", "encomsp", "remdesk"})
+
+
+class Filter:
+    """One session. `inputs` counts messages with input of the person, also those that were dropped."""
+
+    def __init__(
+        self, settings: Settings, log_in: LogIn | None, switches: Switches, *, view_only: bool, count: bool
+    ) -> None:
+        """Take what is to be written into the handshake. `log_in` None leaves the client's; `count`: inputs must be counted."""
+        self._settings = settings
+        self._log_in = log_in
+        self._switches = switches
+        self._view_only = view_only
+        self._pipe = not (view_only or count or switches.judged)  # what it becomes after the log-in
+        self._buffer = bytearray()
+        self._setup: int | None = 0  # messages so far; None when the log-in has passed
+        self._names: list[str] = []
+        self._judges: dict[int, Channel] = {}
+        self._learnt = False
+        self.inputs = 0
+
+    @property
+    def curious(self) -> bool:
+        """Whether the desktop's first message must be shown to `learn`."""
+        return bool(self._switches.judged) and not self._learnt
+
+    def learn(self, message: bytes) -> None:
+        """Read the numbers of the channels from a server's MCS Connect Response (2.2.1.4). Raises BadRdp."""
+        self._learnt = True
+        at = message.find(b"McDn")
+        if at < 0 or at + 6 > len(message):
+            raise BadRdp("no GCC server data")
+        at += 6 if message[at + 4] & 0x80 else 5
+        while at + 4 <= len(message):
+            kind, size = struct.unpack_from("<HH", message, at)
+            if size < 4 or at + size > len(message):
+                raise BadRdp("GCC block")
+            if kind == SC_NET:
+                self._number(message[at : at + size])
+            at += size
+
+    def _number(self, block: bytes) -> None:
+        if len(block) < 8:
+            raise BadRdp("network data")
+        (count,) = struct.unpack_from("<H", block, 6)
+        if len(block) < 8 + 2 * count:
+            raise BadRdp("network data")
+        numbers = struct.unpack_from(f"<{count}H", block, 8)
+        for name, number in zip(self._names, numbers, strict=False):
+            if name in self._switches.judged:
+                self._judges[number] = channel_for(name, self._switches)
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes of the client and return those for the desktop. Raises BadRdp, after which nothing may pass."""
+        if self._setup is None and self._pipe:
+            return data
+        self._buffer += data
+        out = bytearray()
+        try:
+            while (size := self._size()) and len(self._buffer) >= size:
+                message = bytes(self._buffer[:size])
+                del self._buffer[:size]
+                out += self._begin(message) if self._setup is not None else self._judge(message)
+                if self._setup is None and self._pipe:
+                    out += self._buffer
+                    self._buffer.clear()
+        except (x224.BadX224, BadChannel) as problem:
+            raise BadRdp(str(problem)) from problem
+        return bytes(out)
+
+    def _size(self) -> int | None:
+        """Return how long the message is that begins the buffer, if that is known."""
+        buffer = self._buffer
+        if len(buffer) < 2:
+            return None
+        if buffer[0] & 3 == TPKT:
+            return x224.tpkt_size(bytes(buffer[:4]))
+        if buffer[0] & 3 != FAST_PATH:
+            raise BadRdp("neither TPKT nor fast-path")
+        if not buffer[1] & 0x80:
+            size = buffer[1]
+        elif len(buffer) < 3:
+            return None
+        else:
+            size = (buffer[1] & 0x7F) << 8 | buffer[2]
+        if size < 3:
+            raise BadRdp("length")
+        return size
+
+    def _begin(self, message: bytes) -> bytes:
+        """Pass a message of the handshake."""
+        assert self._setup is not None
+        self._setup += 1
+        if message[0] & 3 != TPKT or self._setup > MAX_SETUP:
+            raise BadRdp("no log-in")
+        if self._setup == 1:
+            self._names = channel_names(message)
+            return write_settings(message, self._settings)
+        if not is_info(message):
+            return message
+        self._setup = None
+        return message if self._log_in is None else write_info(message, self._log_in)
+
+    def _judge(self, message: bytes) -> bytes:
+        if message[0] & 3 == FAST_PATH:
+            self.inputs += 1
+            return b"" if self._view_only else message
+        if len(message) < HEADERS + 8 or message[HEADERS] != SEND_DATA:
+            return message
+        at = HEADERS + (8 if message[HEADERS + 6] & 0x80 else 7)
+        judge = self._judges.get(struct.unpack_from(">H", message, HEADERS + 3)[0])
+        if judge is not None:
+            return _with_data(message, judge.judge(message[at:]))
+        if len(message) >= at + 15 and message[at + 2] & 0xF == DATA_PDU and message[at + 14] == INPUT_PDU:
+            self.inputs += 1
+            return b"" if self._view_only else message
+        return message
+
+
+def _with_data(message: bytes, data: bytes) -> bytes:
+    """Return an MCS SendDataRequest with other data, or nothing if there is none."""
+    if not data:
+        return b""
+    mcs = message[HEADERS : HEADERS + 6] + struct.pack(">H", 0x8000 | len(data)) + data
+    return struct.pack(">BBH", 3, 0, HEADERS + len(mcs)) + message[4:HEADERS] + mcs
