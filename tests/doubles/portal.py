@@ -9,7 +9,12 @@ from doubles.broker import BrokerDouble, Handler
 from portico.web.portal.connections import VIEWER_CSP
 
 STATIC = Path(__file__).parents[2] / "src" / "portico" / "web" / "static"
-PACKAGES = ("@devolutions/iron-remote-desktop-rdp@0.7.0", "@novnc/novnc@1.7.0", "@xterm/xterm@6.0.0", "@xterm/addon-fit@0.11.0")
+PACKAGES = (
+    "@devolutions/iron-remote-desktop-rdp@0.7.0",
+    "@novnc/novnc@1.7.0",
+    "@xterm/xterm@6.0.0",
+    "@xterm/addon-fit@0.11.0",
+)
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>desk-01</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
 <link rel="icon" href="data:,"></head>

@@ -1,12 +1,20 @@
 """Real RDP servers on loopback: FreeRDP's shadow server with Network Level Authentication, and xrdp with a session of its own."""
 
+import fcntl
 import os
+import secrets
 import subprocess
-import time
+import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from doubles.desktops import ADDRESS, VncServer, free_port, stop, wait_for_port
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from doubles.desktops import ADDRESS, VncServer, free_port, stop, wait_for_port, wait_until
 
 
 class ShadowServer:
@@ -44,3 +52,144 @@ class ShadowServer:
     def stop(self) -> None:
         """End it."""
         stop(self._process)
+
+
+class XrdpServer:
+    """xrdp with its session manager, for one account that it makes and removes; each log-in has a terminal that writes to `proof`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
+        # xrdp looks for its session manager at the port of the system's configuration alone: one at a time on a machine.
+        self._turn = (Path(tempfile.gettempdir()) / "portico-test-xrdp.lock").open("w")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+        self.port = free_port()
+        self.username, self.password = f"rdp{os.getpid() % 100_000}", f"Xr-{secrets.token_hex(8)}"
+        self.home = folder / "home"
+        self._folder = folder
+        subprocess.run(["useradd", "-m", "-d", str(self.home), "-s", "/bin/bash", self.username], check=True)
+        subprocess.run(["chpasswd"], input=f"{self.username}:{self.password}".encode(), check=True)
+        self.proof = self.home / "proof.txt"
+        self._certificate()
+        start = folder / "start.sh"
+        start.write_text(
+            "#!/bin/sh\nexport LANG=C.UTF-8\ncd ~\n"
+            "exec xterm -fa monospace -geometry 300x100+0+0 -e sh -c 'echo ready; exec cat >> ~/proof.txt'\n"
+        )
+        start.chmod(0o755)
+        sesman, xrdp = folder / "sesman.ini", folder / "xrdp.ini"
+        sesman.write_text(SESMAN.format(start=start, folder=folder))
+        xrdp.write_text(XRDP.format(port=self.port, folder=folder))
+        self._processes = [
+            self._start("xrdp-sesman", "-n", "-c", str(sesman)),
+            self._start("xrdp", "-n", "-c", str(xrdp)),
+        ]
+        wait_for_port(self.port, self._processes[-1])
+
+    def _certificate(self) -> None:
+        """Make the certificate that it shows, and remember what pins it."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "desk-01")])
+        now = datetime.now(UTC)
+        made = (
+            x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=30)).sign(key, hashes.SHA256())
+        )  # fmt: skip
+        self.fingerprint = made.fingerprint(hashes.SHA256()).hex()
+        (self._folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        (self._folder / "key.pem").write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=(self._folder / f"{command[0]}.out").open("wb"),
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    @property
+    def credentials(self) -> dict[str, Any]:
+        """What a grant gives the gateway."""
+        return {"username": self.username, "password": self.password}
+
+    def stop(self) -> None:
+        """End it, its sessions, and the account."""
+        for process in reversed(self._processes):
+            stop(process)
+        subprocess.run(["pkill", "-KILL", "-u", self.username], check=False)
+        wait_until(
+            lambda: subprocess.run(["pgrep", "-u", self.username], capture_output=True, check=False).returncode == 1,
+            "the account's processes do not end",
+        )
+        subprocess.run(["userdel", "-r", self.username], check=False, capture_output=True)
+        self._turn.close()
+
+
+SESMAN = """[Globals]
+ListenAddress=127.0.0.1
+ListenPort=3350
+EnableUserWindowManager=false
+DefaultWindowManager={start}
+[Security]
+AllowRootLogin=false
+MaxLoginRetry=4
+AlwaysGroupCheck=false
+RestrictOutboundClipboard=none
+RestrictInboundClipboard=none
+[Sessions]
+X11DisplayOffset=40
+MaxSessions=10
+KillDisconnected=false
+Policy=Default
+[Logging]
+LogFile={folder}/sesman.log
+LogLevel=INFO
+EnableSyslog=false
+[Xorg]
+param=/usr/lib/xorg/Xorg
+param=-config
+param=xrdp/xorg.conf
+param=-noreset
+param=-nolisten
+param=tcp
+param=-logfile
+param=.xorgxrdp.%s.log
+[Chansrv]
+FuseMountName=thinclient_drives
+"""
+
+XRDP = """[Globals]
+ini_version=1
+fork=true
+port=tcp://127.0.0.1:{port}
+security_layer=tls
+certificate={folder}/cert.pem
+key_file={folder}/key.pem
+ssl_protocols=TLSv1.2, TLSv1.3
+autorun=Xorg
+allow_channels=true
+max_bpp=32
+use_fastpath=both
+new_cursors=true
+[Logging]
+LogFile={folder}/xrdp.log
+LogLevel=INFO
+EnableSyslog=false
+[Channels]
+rdpdr=true
+rdpsnd=true
+drdynvc=true
+cliprdr=true
+rail=true
+[Xorg]
+name=Xorg
+lib=libxup.so
+username=ask
+password=ask
+ip=127.0.0.1
+port=-1
+code=20
+"""

@@ -9,7 +9,7 @@ from portico import logs
 from portico.gateway import cleanpath, credssp, der, tls, x224
 from portico.gateway.grant import Credentials, Grant
 from portico.gateway.rdp_channels import Switches
-from portico.gateway.rdp_filter import NOT_FOR_ONLOOKERS, Filter
+from portico.gateway.rdp_filter import NOT_FOR_ONLOOKERS, Filter, Greeting
 from portico.gateway.rdp_settings import BadRdp, LogIn, Settings
 from portico.gateway.refusals import Refused
 from portico.gateway.sessions import DESKTOP_CLOSED, LEFT, Session
@@ -37,6 +37,7 @@ class RdpDesktop(asyncio.Protocol):
         self._arrived = asyncio.Event()
         self._gone = False
         self._filter: Filter | None = None
+        self._greeting: Greeting | None = Greeting()
         self.certificate = b""
         self.selected = 0
 
@@ -192,27 +193,25 @@ class RdpDesktop(asyncio.Protocol):
             self._transport.write(data)
 
     def _to_browser(self, session: Session, data: bytes) -> None:
-        if self._filter is not None and self._filter.curious:
-            data = self._learn(session, self._filter, data)
-        if data:
-            session.bytes_out += len(data)
-            session.socket.send_bytes(data)
+        messages = [data]
+        if self._greeting is not None:
+            try:
+                messages = self._greet(self._greeting, data)
+            except BadRdp as problem:
+                log.warning("desktop broke the protocol", connection=session.grant.connection, because=str(problem))
+                session.end("session.ended")
+                return
+        for message in messages:
+            session.bytes_out += len(message)
+            session.socket.send_bytes(message)
 
-    def _learn(self, session: Session, judge: Filter, data: bytes) -> bytes:
-        """Hold the desktop's first message until it is whole, for it numbers the channels."""
-        self._buffer += data
-        try:
-            size = x224.tpkt_size(bytes(self._buffer[:4]))
-            if size is None or len(self._buffer) < size:
-                return b""
-            judge.learn(bytes(self._buffer[:size]))
-        except (x224.BadX224, BadRdp) as problem:
-            log.warning("desktop broke the protocol", connection=session.grant.connection, because=str(problem))
-            session.end("session.ended")
-            return b""
-        data = bytes(self._buffer)
-        self._buffer.clear()
-        return data
+    def _greet(self, greeting: Greeting, data: bytes) -> list[bytes]:
+        messages = greeting.feed(data)
+        if messages and self._filter is not None and self._filter.curious:
+            self._filter.learn(messages[0])
+        if greeting.over:
+            self._greeting = None
+        return messages
 
 
 async def connect(grant: Grant, layout: int) -> RdpDesktop:

@@ -21,11 +21,66 @@ from portico.gateway.rdp_settings import (
 )
 
 FAST_PATH, TPKT = 0, 3  # the two lowest bits of a message's first byte
-DATA_PDU, INPUT_PDU = 0x7, 0x1C  # 2.2.8.1.1.1.1, 2.2.8.1.1.1.2
+DATA_PDU, INPUT_PDU, FONT_MAP = 0x7, 0x1C, 0x28  # 2.2.8.1.1.1.1, 2.2.8.1.1.1.2
+SEND_INDICATION = 0x68  # MCS SendDataIndication, T.125
 MAX_SETUP = 64  # messages until the log-in
 SC_NET = 0x0C03
 # Channels that carry input beside the main one, or that a mere onlooker has no use for.
 NOT_FOR_ONLOOKERS = frozenset({"cliprdr", "rdpdr", "drdynvc", "rail", "encomsp", "remdesk"})
+
+
+def message_size(head: bytes) -> int | None:
+    """Return how long the message is that begins here, TPKT or fast-path; None while that is not known. Raises BadRdp."""
+    if len(head) < 2:
+        return None
+    if head[0] & 3 == TPKT:
+        try:
+            return x224.tpkt_size(head[:4])
+        except x224.BadX224 as problem:
+            raise BadRdp(str(problem)) from problem
+    if head[0] & 3 != FAST_PATH:
+        raise BadRdp("neither TPKT nor fast-path")
+    if head[1] & 0x80 and len(head) < 3:
+        return None
+    size = (head[1] & 0x7F) << 8 | head[2] if head[1] & 0x80 else head[1]
+    if size < 3:
+        raise BadRdp("length")
+    return size
+
+
+class Greeting:
+    """What a server says until its Font Map (2.2.1.22) ends the connection sequence, cut into messages.
+
+    IronRDP loses its place where a message of the sequence and pictures behind it come in one piece, so each is sent on its own.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._count = 0
+        self.over = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the whole messages; once it is over, also what stands behind, as it is. Raises BadRdp."""
+        self._buffer += data
+        messages = []
+        while not self.over and (size := message_size(bytes(self._buffer[:4]))) and len(self._buffer) >= size:
+            message = bytes(self._buffer[:size])
+            del self._buffer[:size]
+            self._count += 1
+            self.over = self._count > MAX_SETUP or _is_font_map(message)
+            messages.append(message)
+        if self.over and self._buffer:
+            messages.append(bytes(self._buffer))
+            self._buffer.clear()
+        return messages
+
+
+def _is_font_map(message: bytes) -> bool:
+    """Tell whether a message of the server is a share data PDU of type PDUTYPE2_FONTMAP."""
+    if len(message) < HEADERS + 8 or message[0] != TPKT or message[HEADERS] != SEND_INDICATION:
+        return False
+    at = HEADERS + (8 if message[HEADERS + 6] & 0x80 else 7)
+    return len(message) >= at + 15 and message[at + 2] & 0xF == DATA_PDU and message[at + 14] == FONT_MAP
 
 
 class Filter:
@@ -85,35 +140,16 @@ class Filter:
         self._buffer += data
         out = bytearray()
         try:
-            while (size := self._size()) and len(self._buffer) >= size:
+            while (size := message_size(bytes(self._buffer[:4]))) and len(self._buffer) >= size:
                 message = bytes(self._buffer[:size])
                 del self._buffer[:size]
                 out += self._begin(message) if self._setup is not None else self._judge(message)
                 if self._setup is None and self._pipe:
                     out += self._buffer
                     self._buffer.clear()
-        except (x224.BadX224, BadChannel) as problem:
+        except BadChannel as problem:
             raise BadRdp(str(problem)) from problem
         return bytes(out)
-
-    def _size(self) -> int | None:
-        """Return how long the message is that begins the buffer, if that is known."""
-        buffer = self._buffer
-        if len(buffer) < 2:
-            return None
-        if buffer[0] & 3 == TPKT:
-            return x224.tpkt_size(bytes(buffer[:4]))
-        if buffer[0] & 3 != FAST_PATH:
-            raise BadRdp("neither TPKT nor fast-path")
-        if not buffer[1] & 0x80:
-            size = buffer[1]
-        elif len(buffer) < 3:
-            return None
-        else:
-            size = (buffer[1] & 0x7F) << 8 | buffer[2]
-        if size < 3:
-            raise BadRdp("length")
-        return size
 
     def _begin(self, message: bytes) -> bytes:
         """Pass a message of the handshake."""

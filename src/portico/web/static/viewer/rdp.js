@@ -30,7 +30,7 @@ let started = null;
 let follows = true; // whether this desktop takes sizes at all, as far as we have seen
 
 function start() {
-  started ??= ironrdp.init("WARN");
+  started ??= ironrdp.init("ERROR");
   return started;
 }
 
@@ -134,14 +134,18 @@ class RdpDisplay {
     if (this.canvas.width !== size.width || this.canvas.height !== size.height) follows = false;
   }
 
-  /** Begin to show it. `hooks`: onFrame(), onClipboard(text, items), onEnded(), onSize(). */
+  /** Begin to show it. `hooks`: onFrame(), onClipboard(text, content), onEnded(), onFailed(), onSize(). */
   attach(channel, policy, hooks) {
     this.hooks = hooks;
     this.canvas.inert = policy.view_only === true;
     if (this.early) hooks.onFrame();
     this.session.run().then(
       () => hooks.onEnded(),
-      () => {}, // The socket's end says why.
+      (problem) => {
+        // Where the socket ended, its end says why; else IronRDP could not read the desktop.
+        setTimeout(() => channel.readyState === WebSocket.OPEN && hooks.onFailed(), 1000);
+        console.warn("RDP:", problem?.backtrace?.() ?? problem);
+      },
     );
     this.observer = new ResizeObserver(() => this.follow());
     this.observer.observe(this.place);

@@ -1,0 +1,223 @@
+"""RDP in a real browser, through front and gateway: xrdp with sessions of its own, and a server that takes nobody without NLA."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from tests.e2e.test_viewer import NARROW, PICTURES, Lab, line_in, open_page, reaches  # noqa: F401
+
+from doubles.authority import Authority
+from doubles.broker import BrokerDouble
+from doubles.desktops import VncServer, free_port, wait_until
+from doubles.portal import Portal, vendor
+from doubles.processes import FrontProcess, GatewayProcess
+from doubles.rdp import ShadowServer, XrdpServer
+
+Open = Callable[..., Page]
+
+
+class RdpLab(Lab):
+    """Two RDP desktops: `xrdp`, and `shadow`, which shows the display of `desktop`."""
+
+    xrdp: XrdpServer
+    shadow: ShadowServer
+
+    def grant(self, name: str, protocol: str, **how: Any) -> None:
+        """Grant a session at xrdp, or at another desktop `at`; `credentials` and `target` replace what fits."""
+        at = how.pop("at", self.xrdp)
+        credentials, target = how.pop("credentials", at.credentials), how.pop("target", {})
+        self.portal.protocols[name] = protocol
+        self.broker.grant(name, protocol, "127.0.0.1", at.port, credentials, **how)
+        self.broker.grants[name]["target"].update(target)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RdpLab]:
+    folder = tmp_path_factory.mktemp("rdp")
+    for each in (folder, folder.parent, folder.parent.parent):
+        each.chmod(0o755)  # the account of the desktop has its home there
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    broker = BrokerDouble(Authority(folder)).start()
+    portal, port = Portal(broker, vendor(folder)), free_port()
+    url = f"https://localhost:{port}"
+    gateway = GatewayProcess(folder, broker, url)
+    front = FrontProcess(folder, broker, port, gateway.port)
+    gateway.start()
+    front.start()
+    xrdp, desktop = XrdpServer(folder / "xrdp"), VncServer(folder / "vnc")
+    shadow = ShadowServer(folder / "shadow", desktop)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+        yield RdpLab(
+            broker=broker, portal=portal, gateway=gateway, url=url, desktop=desktop, xrdp=xrdp, shadow=shadow, browser=browser
+        )  # fmt: skip
+        browser.close()
+    for each in (shadow, desktop, xrdp, front, gateway, broker):
+        each.stop()
+
+
+def display_of(xrdp: XrdpServer) -> dict[str, str]:
+    """Return the environment of the session on xrdp."""
+    found = subprocess.run(["pgrep", "-u", xrdp.username, "-x", "xterm"], capture_output=True, text=True, check=True)
+    environment = Path(f"/proc/{found.stdout.split()[0]}/environ").read_bytes().split(b"\0")
+    values = dict(pair.decode().split("=", 1) for pair in environment if b"=" in pair)
+    return {name: values[name] for name in ("DISPLAY", "XAUTHORITY", "HOME") if name in values}
+
+
+def on_desktop(xrdp: XrdpServer, *command: str, text: str | None = None) -> str:
+    """Run a program in the session on xrdp and return what it says."""
+    environment = {**os.environ, "XAUTHORITY": f"{xrdp.home}/.Xauthority", **display_of(xrdp)}
+    done = subprocess.run(
+        command,
+        env=environment,
+        input=text,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    return done.stdout
+
+
+def picture_size(page: Page) -> list[int]:
+    size: list[int] = page.eval_on_selector(".viewer-rdp", "canvas => [canvas.width, canvas.height]")
+    return size
+
+
+@pytest.mark.capability("S015", "S052", "S057")
+def test_network_level_authentication_is_the_gateways(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """The desktop takes nobody without NLA; the page holds no password, and what is typed lands in the desktop."""
+    page = open_page("nla", "rdp", {"at": lab.shadow})
+    reaches(page, "connected")
+    page.mouse.click(400, 300)
+    page.keyboard.type("typed by rdp\n", delay=20)
+    assert line_in(lab.shadow.proof, "typed by rdp")
+    page.mouse.move(700, 300)
+    page.screenshot(path=PICTURES / "rdp-nla-wide-light.png")
+    assert lab.shadow.password not in page.content() and lab.shadow.password not in lab.gateway.log
+    assert page.problems == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.capability("S015", "S052", "S057", "S068")
+def test_a_session_on_xrdp_is_logged_in_typed_into_and_found_again(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """No log-in box is seen, the picture has the window's size, and a second connection finds the same session."""
+    page = open_page("xrdp", "rdp", {"target": {"certificates": [lab.xrdp.fingerprint]}})
+    reaches(page, "connected")
+    wait_until(lambda: lab.xrdp.proof.exists(), "the session has no terminal")
+    assert picture_size(page) == [1440, 900]
+    page.mouse.click(400, 300)
+    page.keyboard.type("typed on xrdp ", delay=20)
+    page.screenshot(path=PICTURES / "rdp-xrdp-wide-light.png")
+    page.goto(lab.url)
+    again = open_page("xrdp", "rdp")
+    reaches(again, "connected")
+    again.mouse.click(400, 300)
+    again.keyboard.type("and again\n", delay=20)
+    assert line_in(lab.xrdp.proof, "typed on xrdp and again")
+    assert again.problems == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.capability("S057")
+def test_the_desktop_follows_the_window(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """Live where the desktop can, by a new connection where it cannot; the session goes on."""
+    page = open_page("resized", "rdp")
+    reaches(page, "connected")
+    page.set_viewport_size({"width": 1100, "height": 700})
+    wait_until(
+        lambda: page.locator(".viewer-rdp").count() == 1 and picture_size(page) == [1100, 700],
+        "the desktop kept its size",
+        60,
+    )
+    reaches(page, "connected")
+    page.mouse.click(400, 300)
+    page.keyboard.type("after the resize\n", delay=20)
+    assert line_in(lab.xrdp.proof, "after the resize")
+
+
+@pytest.mark.capability("S057")
+def test_text_crosses_both_ways(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """The panel's text is the desktop's clipboard, and what is copied there appears in the panel."""
+    page = open_page("clipboard", "rdp")
+    reaches(page, "connected")
+    page.mouse.move(700, 2)
+    page.get_by_test_id("toolbar-clipboard").click()
+    text = page.get_by_test_id("clipboard-text")
+    text.fill("to the desktop €")
+    page.get_by_test_id("clipboard-send").click()
+    wait_until(
+        lambda: on_desktop(lab.xrdp, "xclip", "-o", "-selection", "clipboard") == "to the desktop €", "not pasted", 60
+    )
+    on_desktop(lab.xrdp, "xclip", "-selection", "clipboard", text="from the desktop ñ")
+    expect(text).to_have_value("from the desktop ñ", timeout=60_000)
+    page.screenshot(path=PICTURES / "rdp-clipboard-wide-light.png")
+
+
+@pytest.mark.capability("S057")
+def test_a_policy_holds_whatever_the_page_does(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """Without clipboard and input the desktop hears neither, even from a page whose own switches were turned."""
+    page = open_page("watch", "rdp", {"view_only": True, "clipboard_in": False, "clipboard_out": False})
+    reaches(page, "connected")
+    page.mouse.move(700, 2)
+    expect(page.get_by_text("View only")).to_be_visible()
+    expect(page.get_by_test_id("toolbar-clipboard")).to_be_hidden()
+    page.eval_on_selector(".viewer-rdp", "canvas => { canvas.inert = false; canvas.focus(); }")
+    page.keyboard.type("must not arrive\n", delay=10)
+    assert not line_in(lab.xrdp.proof, "must not arrive", 1.5)
+
+
+@pytest.mark.capability("S057")
+def test_refusals_say_what_is_wrong(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """A wrong password, and a certificate that is not the one that the desktop reported."""
+    wrong = open_page(
+        "wrong", "rdp", {"at": lab.shadow, "credentials": {"username": lab.shadow.username, "password": "wrong"}}
+    )
+    reaches(wrong, "ended")
+    expect(wrong.get_by_test_id("overlay")).to_contain_text("did not accept")
+    changed = open_page("changed", "rdp", {"target": {"certificates": ["00" * 32]}})
+    reaches(changed, "ended")
+    expect(changed.get_by_test_id("overlay")).to_contain_text("another certificate")
+    changed.screenshot(path=PICTURES / "rdp-changed-wide-light.png")
+
+
+@pytest.mark.capability("S031", "S057")
+def test_an_administrator_and_a_lost_gateway(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """An end by an administrator is told; after the gateway was killed the page finds back to the session by itself."""
+    page = open_page("ends", "rdp")
+    reaches(page, "connected")
+    lab.broker.wait_for(lambda: [e for e in lab.broker.events("opened") if e["connection"] == "ends"])
+    lab.broker.tell(kind="close", connection="ends", reason="closed.by_administrator")
+    reaches(page, "ended")
+    expect(page.get_by_test_id("overlay")).to_contain_text("An administrator has closed the session.")
+    page.get_by_test_id("reconnect").click()
+    reaches(page, "connected")
+    lab.gateway.stop(signal.SIGKILL)
+    reaches(page, "lost")
+    lab.gateway.start()
+    reaches(page, "connected")
+    page.mouse.click(400, 300)
+    page.keyboard.type("after the kill\n", delay=20)
+    assert line_in(lab.xrdp.proof, "after the kill")
+
+
+@pytest.mark.capability("S057")
+def test_a_phone_types_and_taps(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """A tap is a click, the key row's keys arrive, and the desktop is as narrow as the phone."""
+    page = open_page("phone", "rdp", viewport=NARROW, has_touch=True, is_mobile=True, color_scheme="dark")
+    reaches(page, "connected")
+    wait_until(
+        lambda: page.locator(".viewer-rdp").count() == 1 and picture_size(page)[0] == 388, "not the phone's width"
+    )
+    page.touchscreen.tap(150, 300)
+    page.get_by_test_id("toolbar-show").tap()
+    page.get_by_test_id("toolbar-keyboard").tap()
+    expect(page.get_by_test_id("key-row")).to_be_visible()
+    page.keyboard.insert_text("from a phone")
+    page.keyboard.press("Enter")
+    page.screenshot(path=PICTURES / "rdp-narrow-dark.png")
+    assert line_in(lab.xrdp.proof, "from a phone")
