@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import pwd
 import secrets
 import subprocess
 import tempfile
@@ -119,11 +120,17 @@ class XrdpServer:
         """End it, its sessions, and the account."""
         for process in reversed(self._processes):
             stop(process)
+        account = pwd.getpwnam(self.username).pw_uid
+        # An X server that is killed leaves its socket, and xrdp takes a display with a socket for one in use.
+        leftovers = [path for path in Path("/tmp/.X11-unix").glob("X*") if path.stat().st_uid == account]
         subprocess.run(["pkill", "-KILL", "-u", self.username], check=False)
         wait_until(
             lambda: subprocess.run(["pgrep", "-u", self.username], capture_output=True, check=False).returncode == 1,
             "the account's processes do not end",
         )
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+            Path(f"/tmp/.{path.name}-lock").unlink(missing_ok=True)
         subprocess.run(["userdel", "-r", self.username], check=False, capture_output=True)
         self._turn.close()
 

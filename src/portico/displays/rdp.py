@@ -1,7 +1,8 @@
-"""RDP: an .rdp file, rendered from a template with dynamic tags. Properties: learn.microsoft.com, "Supported RDP properties"."""
+"""RDP: in the browser through the gateway, natively an .rdp file, rendered from a template with dynamic tags. Properties: learn.microsoft.com, "Supported RDP properties"."""
 
 from typing import Any, ClassVar
 
+from portico.displays.launching import in_browser, viewer
 from portico.domain.model import ProtocolPlan
 from portico.domain.tags import render
 from portico.ports.display import LaunchContext, Target
@@ -34,14 +35,16 @@ connection type:i:7
 
 
 class Rdp:
-    """Shows a desktop by RDP, in the RDP client of the device."""
+    """Shows a desktop by RDP."""
 
     kind: ClassVar[str] = "rdp"
     default_port: ClassVar[int] = 3389
-    browser: ClassVar[bool] = False
+    browser: ClassVar[bool] = True
 
     def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
-        """Return an .rdp file (lines end in CRLF) without a password."""
+        """Return the viewer page, or for a native client an .rdp file (lines end in CRLF) without a password."""
+        if in_browser(context):
+            return viewer(context)
         values = {
             **context.values,
             "IP": target.host,

@@ -13,7 +13,7 @@ from portico import logs
 from portico.errors import Unavailable
 from portico.gateway import cleanpath, rdp, ssh, vnc
 from portico.gateway.broker import Broker
-from portico.gateway.entry import MAX_BYTES, BadEntry, Entry, keyboard_layout, parse_entry
+from portico.gateway.entry import MAX_BYTES, BadEntry, Entry, keyboard_layout, parse_entry, parse_log_in
 from portico.gateway.grant import BadGrant, Grant, parse_grant
 from portico.gateway.limits import Bucket, client_address
 from portico.gateway.refusals import Refused
@@ -83,7 +83,7 @@ class Doors:
             await self._open(socket, protocol, layout, address)
         except Refused as refusal:
             log.info("session refused", code=refusal.code, because=refusal.detail, protocol=protocol, client=address)
-            socket.send_object({"error": refusal.code, "message": refusal.sentence})
+            socket.send_object({"error": refusal.code, "message": refusal.sentence, **refusal.told})
             if protocol == "rdp":  # for its client, which reads no text
                 socket.send_bytes(cleanpath.refusal(refusal.status))
             socket.close_for(refusal.code)
@@ -112,21 +112,24 @@ class Doors:
 
     async def _connect(self, grant: Grant, entry: Entry, layout: int) -> Desktop:
         if grant.protocol == "rdp":
-            return await rdp.connect(grant, layout)
+            return await rdp.connect(grant, entry, layout)
         return await (vnc.connect(grant) if grant.protocol == "vnc" else ssh.connect(grant, entry))
 
     async def _request(self, socket: Socket) -> Entry:
-        """Gather the RDCleanPath request of an RDP client, which may come in pieces."""
-        message = b""
+        """Gather the RDCleanPath request of an RDP client, which may come in pieces and behind a person's own log-in."""
+        message, log_in = b"", None
         try:
             async with asyncio.timeout(ENTRY_SECONDS):
                 while (size := cleanpath.size_of(message)) is None or len(message) < size:
                     piece = await socket.receive()
+                    if isinstance(piece, str) and not message:
+                        log_in = parse_log_in(piece)
+                        continue
                     if not isinstance(piece, bytes) or len(message) + len(piece) > MAX_BYTES:
                         raise Refused("ticket.invalid", "no RDCleanPath request")
                     message += piece
-            return Entry(cleanpath.parse_request(message).ticket)
-        except (cleanpath.BadRequest, TimeoutError) as problem:
+            return Entry(cleanpath.parse_request(message).ticket, log_in=log_in)
+        except (cleanpath.BadRequest, BadEntry, TimeoutError) as problem:
             raise Refused("ticket.invalid", str(problem) or "no first message in time") from problem
 
     async def _entry(self, socket: Socket) -> Entry:

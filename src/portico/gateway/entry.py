@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 MAX_BYTES = 8 * 1024
+MAX_NAME = 256  # characters of a name or password that a person types
 MAX_CELLS = 1000  # columns or rows; more is not a terminal but an attack on whoever allocates the screen
 
 
@@ -19,10 +20,35 @@ class Entry:
     ticket: str
     columns: int = 80
     rows: int = 24
+    log_in: "LogIn | None" = None  # what the person typed, where the broker has no password for the desktop
 
     def __repr__(self) -> str:
-        """Leave the ticket out, so that no log can hold it."""
+        """Leave ticket and log-in out, so that no log can hold them."""
         return f"Entry(columns={self.columns}, rows={self.rows})"
+
+
+@dataclass(frozen=True, slots=True)
+class LogIn:
+    """As whom a person wants to enter a desktop."""
+
+    username: str
+    domain: str
+    password: str = field(repr=False)
+
+
+def parse_log_in(message: str) -> LogIn:
+    """Read the message in which a person's own log-in comes. Raises BadEntry."""
+    fields = parse_object(message).get("log_in")
+    if not isinstance(fields, dict):
+        raise BadEntry("not a log-in")
+    values = [fields.get(name, "") for name in ("username", "domain", "password")]
+    texts = [value for value in values if isinstance(value, str) and len(value) <= MAX_NAME and "\0" not in value]
+    if len(texts) != len(values) or not texts[0] or not texts[2]:
+        raise BadEntry("not a log-in")
+    username, domain, password = texts
+    if not domain and "\\" in username:
+        domain, _, username = username.partition("\\")
+    return LogIn(username, domain, password)
 
 
 def parse_entry(message: str | bytes) -> Entry:

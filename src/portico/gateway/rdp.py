@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import cast
 
 from portico import logs
 from portico.gateway import cleanpath, credssp, der, tls, x224
+from portico.gateway.entry import Entry, LogIn
 from portico.gateway.grant import Credentials, Grant
 from portico.gateway.rdp_channels import Switches
 from portico.gateway.rdp_filter import NOT_FOR_ONLOOKERS, Filter, Greeting
-from portico.gateway.rdp_settings import BadRdp, LogIn, Settings
+from portico.gateway.rdp_settings import BadRdp, Settings
 from portico.gateway.refusals import Refused
 from portico.gateway.sessions import DESKTOP_CLOSED, LEFT, Session
 
@@ -85,7 +87,10 @@ class RdpDesktop(asyncio.Protocol):
         self.selected = answer.selected
         await self._start_tls(grant)
         if answer.selected != x224.TLS:
-            await self._log_in(credentials, grant.host)
+            try:
+                await self._log_in(credentials, grant.host)
+            except ConnectionError as problem:  # how some servers say that the password is wrong
+                raise credssp.CredsspRefused("it hung up in the log-in") from problem
 
     async def _start_tls(self, grant: Grant) -> None:
         assert self._transport is not None
@@ -140,7 +145,7 @@ class RdpDesktop(asyncio.Protocol):
         """Choose what is written into the client's messages."""
         credentials, policy, allowed = grant.credentials, grant.policy, switches(grant)
         closed = allowed.closed | (NOT_FOR_ONLOOKERS if policy.view_only else frozenset())
-        log_in = LogIn(credentials.domain, credentials.username, credentials.password) if credentials.password else None
+        log_in = LogIn(credentials.username, credentials.domain, credentials.password) if credentials.password else None
         self._filter = Filter(
             Settings(self.selected, layout, grant.deep_colour, closed), log_in, allowed,
             view_only=policy.view_only, count=policy.idle_seconds is not None,
@@ -214,8 +219,20 @@ class RdpDesktop(asyncio.Protocol):
         return messages
 
 
-async def connect(grant: Grant, layout: int) -> RdpDesktop:
+def with_log_in(grant: Grant, entry: Entry) -> Grant:
+    """Return the grant with what the person typed, where the broker has no password. Raises Refused if nobody has one."""
+    if grant.credentials.password:
+        return grant
+    if entry.log_in is None:
+        raise Refused("credentials.wanted", username=grant.credentials.username)
+    typed = entry.log_in
+    known = replace(grant.credentials, username=typed.username, domain=typed.domain, password=typed.password)
+    return replace(grant, credentials=known)
+
+
+async def connect(grant: Grant, entry: Entry, layout: int) -> RdpDesktop:
     """Connect and log in to the desktop of a grant, for a browser with a Windows keyboard layout. Raises Refused."""
+    grant = with_log_in(grant, entry)
     loop = asyncio.get_running_loop()
     desktop = RdpDesktop()
     try:

@@ -7,12 +7,12 @@ pass here. Behind them a session without restrictions is a dumb pipe; with one, 
 import struct
 
 from portico.gateway import x224
+from portico.gateway.entry import LogIn
 from portico.gateway.rdp_channels import BadChannel, Channel, Switches, channel_for
 from portico.gateway.rdp_settings import (
     HEADERS,
     SEND_DATA,
     BadRdp,
-    LogIn,
     Settings,
     channel_names,
     is_info,

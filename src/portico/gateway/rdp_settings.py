@@ -6,7 +6,9 @@ settings keep their length, so that the encodings around them stand.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from portico.gateway.entry import LogIn
 
 CS_CORE, CS_NET = 0xC001, 0xC003
 CORE_LENGTH = 216  # up to and with serverSelectedProtocol
@@ -36,15 +38,6 @@ class Settings:
     layout: int = 0
     deep: bool = True
     closed: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class LogIn:
-    """As whom the person enters."""
-
-    domain: str
-    username: str
-    password: str = field(repr=False)
 
 
 def write_settings(message: bytes, settings: Settings) -> bytes:

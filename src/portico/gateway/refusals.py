@@ -8,6 +8,7 @@ SENTENCES = {
     "session.ended": "The session has ended.",
     "desktop.unreachable": "The desktop does not answer.",
     "desktop.refused": "The desktop did not accept the connection.",
+    "credentials.wanted": "The desktop asks for a user name and a password.",
     "desktop.changed": "The desktop shows another certificate than the one it reported. An administrator must look into it.",
     "closed.by_administrator": "An administrator closed the session.",
     "closed.elsewhere": "The desktop was opened on another device.",
@@ -17,6 +18,7 @@ SENTENCES = {
 
 # For an RDP client, which knows HTTP's status codes only.
 STATUS = {
+    "credentials.wanted": 401,
     "ticket.invalid": 401,
     "ticket.used": 401,
     "session.ended": 410,
@@ -26,12 +28,13 @@ STATUS = {
 
 
 class Refused(Exception):
-    """The browser may not come in, or not now. `code` is a name of CLOSE; `detail` is for the log."""
+    """The browser may not come in, or not now. `code` is a name of CLOSE, `detail` is for the log, `told` for the page."""
 
-    def __init__(self, code: str, detail: str = "") -> None:
+    def __init__(self, code: str, detail: str = "", **told: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code if code in CLOSE else "session.ended"
         self.detail = detail
+        self.told = told
 
     @property
     def sentence(self) -> str:

@@ -38,7 +38,11 @@ from portico.wire.tickets import LIFE_SECONDS, Ticket, seal
 ROUNDS = 10  # so often the candidates of a pool are read anew when others were quicker
 EXPECTED_DAYS = 7
 GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
-DOORS: Mapping[str, str] = {"vnc": "/gw/vnc", "ssh": "/gw/ssh"}  # what our gateways carry into a browser
+DOORS: Mapping[str, str] = {
+    "vnc": "/gw/vnc",
+    "rdp": "/gw/rdp",
+    "ssh": "/gw/ssh",
+}  # what our gateways carry into a browser
 
 
 @dataclass(frozen=True, slots=True)

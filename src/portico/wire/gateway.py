@@ -39,7 +39,8 @@ Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss:
     ssh: binary = terminal bytes; text from the browser = {"resize": [columns, rows]}; text to it = {"exit": status}
     rdp: the first message is an RDCleanPath request, binary, with the ticket as its proxy authorisation (gateway.cleanpath); beside the
     answer as text comes its RDCleanPath response, then binary both ways is RDP as within TLS. `layout` is the keyboard's, as Windows
-    numbers it. What the client says of security, log-in and colours is overwritten.
+    numbers it. Before its request the page may send text {"log_in": {"username": str, "password": str, "domain": str?}}: what the
+    person typed, used where the GRANT has no password. What the client says of security, log-in and colours is overwritten.
     all: text {"ping": int} from the browser is answered {"pong": the same}, so that the page can show the round-trip time
  5. the gateway ends with a close code of CLOSE, whose name is the close reason; 1000 when the desktop ended the session itself
 """
@@ -57,5 +58,6 @@ CLOSE = {
     "closed.elsewhere": 4007,  # the same person opened it on another device
     "broker.unreachable": 4008,
     "draining": 4009,
+    "credentials.wanted": 4013,  # the broker has no password for the desktop: the page asks the person (with "username")
     "desktop.changed": 4012,  # the desktop shows another certificate or host key than the one that it reported
 }

@@ -52,6 +52,7 @@ connection type:i:7
         (Vnc(), TARGET, BROWSER, {"kind": "browser", "url": "/connections/c-1"}),
         (Vnc(), TARGET, NATIVE, {"kind": "uri", "uri": "vnc://10.0.0.5:3390"}),
         (Vnc(), Target("2001:db8::5", 5900, "d"), NATIVE, {"kind": "uri", "uri": "vnc://[2001:db8::5]:5900"}),
+        (Rdp(), TARGET, BROWSER, {"kind": "browser", "url": "/connections/c-1"}),
         (Ssh(), TARGET, BROWSER, {"kind": "browser", "url": "/connections/c-1"}),
         (
             Ssh(),
@@ -62,7 +63,7 @@ connection type:i:7
         (
             Rdp(),
             TARGET,
-            BROWSER,
+            NATIVE,
             {
                 "kind": "file",
                 "name": "Adas-desk.rdp",
@@ -87,7 +88,7 @@ def test_a_watching_user_gets_a_watching_viewer() -> None:
 @pytest.mark.parametrize("switch", ["clipboard_in", "clipboard_out"])
 def test_a_clipboard_that_is_forbidden_one_way_is_off(switch: str) -> None:
     plan = ProtocolPlan("plan", "t", "Closed", **{switch: False})
-    assert "redirectclipboard:i:0\r\n" in Rdp().launch(TARGET, plan, BROWSER)["text"]
+    assert "redirectclipboard:i:0\r\n" in Rdp().launch(TARGET, plan, NATIVE)["text"]
 
 
 @given(st.text(), st.text(), st.text())

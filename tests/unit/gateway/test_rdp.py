@@ -20,17 +20,17 @@ from tests.unit.gateway.rdp_messages import (
 )
 
 from portico.gateway import cleanpath, credssp, der, x224
-from portico.gateway.entry import keyboard_layout
+from portico.gateway.entry import LogIn, keyboard_layout
 from portico.gateway.rdp_channels import BadChannel, Switches, channel_for
 from portico.gateway.rdp_filter import NOT_FOR_ONLOOKERS, Filter
-from portico.gateway.rdp_settings import BadRdp, LogIn, Settings, channel_names, write_info, write_settings
+from portico.gateway.rdp_settings import BadRdp, Settings, channel_names, write_info, write_settings
 
 pytestmark = pytest.mark.capability("S015", "S052", "S057")
 
 ALL = Switches(True, True, True, True, True, True)
 NONE = Switches(False, False, False, False, False, False)
 HANDSHAKE = (CONNECT_INITIAL, ERECT_DOMAIN, ATTACH_USER, JOIN, CLIENT_INFO)
-LOG_IN = LogIn("CORP", "ada", "pässword")
+LOG_IN = LogIn("ada", "CORP", "pässword")
 
 
 def field(message: bytes, offset: int, code: str) -> int:
@@ -100,7 +100,7 @@ def test_the_log_in_is_ours_and_needs_no_click() -> None:
 def test_a_password_that_rdp_cannot_carry_is_refused() -> None:
     """Longer than a Client Info holds: an error rather than a broken message."""
     with pytest.raises(BadRdp, match="too long"):
-        write_info(CLIENT_INFO, LogIn("", "ada", "x" * 600))
+        write_info(CLIENT_INFO, LogIn("ada", "", "x" * 600))
 
 
 @given(st.lists(st.integers(0, 300), max_size=20))

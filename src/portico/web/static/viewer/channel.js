@@ -2,11 +2,12 @@
 
 const ENTRY_MILLISECONDS = 40000;
 
-/** Why there is no session: `code` is a name of the gateway's close codes, "signed_out", or "lost". */
+/** Why there is no session: `code` is a name of the gateway's close codes, "signed_out", or "lost"; `told` what came with it. */
 export class Closed extends Error {
-  constructor(code) {
+  constructor(code, told = {}) {
     super(code);
     this.code = code;
+    this.told = told;
   }
 }
 
@@ -21,6 +22,7 @@ const CODES = {
   4008: "broker.unreachable",
   4009: "draining",
   4012: "desktop.changed",
+  4013: "credentials.wanted",
 };
 
 /** Return the name of a close event's reason. */

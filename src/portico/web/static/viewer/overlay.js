@@ -35,6 +35,23 @@ export class Overlay {
     this.buttons.querySelector("button, a")?.focus();
   }
 
+  /** Ask for a user name and a password; calls `done` with {username, password}. */
+  ask(desktop, text, username, back, done) {
+    this.show("asking", say("log_in.title", { desktop }), text);
+    const name = field("username", say("log_in.username"), { value: username, autocomplete: "username", autocapitalize: "off", spellcheck: false });
+    const password = field("password", say("log_in.password"), { type: "password", autocomplete: "current-password" });
+    const form = make("form", { className: "viewer-form" }, name.label, password.label,
+      make("div", { className: "viewer-overlay-buttons" },
+        asButton({ id: "log-in", label: say("log_in.connect"), primary: true, submit: true }), asButton({ id: "back", label: say("back"), href: back })));
+    form.dataset.testid = "log-in-form";
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      done({ username: name.input.value, password: password.input.value });
+    });
+    this.buttons.replaceChildren(form);
+    (username ? password : name).input.focus();
+  }
+
   /** Say how long it is until the next try. */
   countdown(seconds) {
     this.note.textContent = seconds > 0 ? say("lost.again", { seconds }) : say("lost.now");
@@ -56,9 +73,15 @@ export class Overlay {
   }
 }
 
-function asButton({ label, href, act, id, primary }) {
+function field(id, text, properties) {
+  const input = make("input", { id: `viewer-${id}`, className: "viewer-input", required: true, maxLength: 256, ...properties });
+  input.dataset.testid = id;
+  return { input, label: make("label", { className: "viewer-field" }, text, input) };
+}
+
+function asButton({ label, href, act, id, primary, submit }) {
   const className = primary ? "viewer-button viewer-button-primary" : "viewer-button";
-  const element = href ? make("a", { className, href, textContent: label }) : make("button", { className, type: "button", textContent: label, onclick: act });
+  const element = href ? make("a", { className, href, textContent: label }) : make("button", { className, type: submit ? "submit" : "button", textContent: label, onclick: act ?? null });
   element.dataset.testid = id;
   return element;
 }

@@ -40,15 +40,18 @@ export function sizeIn(place) {
   return { width: bound(place.clientWidth) & ~3, height: bound(place.clientHeight) };
 }
 
-/** Open a desktop in `place` by the gateway's address and ticket. Returns {channel, policy, display}; rejects with Closed. */
-export async function enterRdp(place, given) {
+/**
+ * Open a desktop in `place` by the gateway's address and ticket, with a log-in {username, password} if the person typed one.
+ * Returns {channel, policy, display}; rejects with Closed.
+ */
+export async function enterRdp(place, given, logIn = null) {
   await start();
   const address = new URL(given.url, location.href);
   address.protocol = address.protocol === "http:" ? "ws:" : "wss:";
   const layout = await keyboardLayout();
   if (layout) address.searchParams.set("layout", `0x${layout.toString(16)}`);
   const display = new RdpDisplay(place);
-  const door = captured(address);
+  const door = captured(address, logIn);
   try {
     await display.connect(address, given.ticket);
     return { channel: door.channel, policy: await door.policy, display };
@@ -56,39 +59,40 @@ export async function enterRdp(place, given) {
     console.warn("RDP:", problem?.backtrace?.() ?? problem);
     display.close();
     door.giveUp();
-    throw new Closed(await door.refusal);
+    throw await door.refusal;
   } finally {
     door.release();
   }
 }
 
 /**
- * IronRDP opens its socket itself and takes every message for RDP. This hands us the socket as it is made, keeps the gateway's text
- * messages from it, and takes the class away again.
+ * IronRDP opens its socket itself and takes every message for RDP. This hands us the socket as it is made, sends what must go ahead,
+ * keeps the gateway's text messages from it, and takes the class away again.
  */
-function captured(address) {
+function captured(address, logIn) {
   const Original = window.WebSocket;
   const door = { channel: null, release: () => (window.WebSocket = Original) };
   let told, refused;
   door.policy = new Promise((resolve) => (told = resolve));
   door.refusal = new Promise((resolve) => (refused = resolve));
   // The socket's end says more than IronRDP does, if it comes.
-  door.giveUp = () => setTimeout(() => refused(door.channel ? "failed" : "lost"), door.channel ? 2000 : 0);
+  door.giveUp = () => setTimeout(() => refused(new Closed(door.channel ? "failed" : "lost")), door.channel ? 2000 : 0);
   window.WebSocket = class extends Original {
     constructor(url, protocols) {
       super(url, protocols);
       if (new URL(url).pathname !== address.pathname) return;
       door.release();
       door.channel = new Beside(this);
-      let code = null;
+      let refusal = null;
+      if (logIn) this.addEventListener("open", () => this.send(JSON.stringify({ log_in: logIn })));
       this.addEventListener("message", (event) => {
         if (typeof event.data !== "string") return;
         event.stopImmediatePropagation();
         const fields = door.channel.hear(event.data);
         if (fields?.ok) told(fields.policy ?? {});
-        if (fields?.error) code = fields.error;
+        if (fields?.error) refusal = new Closed(fields.error, fields);
       });
-      this.addEventListener("close", (event) => refused(code ?? (event.code === 1000 ? "lost" : nameOf(event))));
+      this.addEventListener("close", (event) => refused(refusal ?? new Closed(event.code === 1000 ? "lost" : nameOf(event))));
     }
   };
   return door;
@@ -128,10 +132,9 @@ class RdpDisplay {
       .canvasResizedCallback(() => {})
       .extension(ironrdp.displayControl(true))
       .extension(ironrdp.enableCredssp(false));
-    this.watchFirstPicture();
+    this.watchFirstPicture(size);
     this.session = await builder.connect();
     this.input.attach(this.session);
-    if (this.canvas.width !== size.width || this.canvas.height !== size.height) follows = false;
   }
 
   /** Begin to show it. `hooks`: onFrame(), onClipboard(text, content), onEnded(), onFailed(), onSize(). */
@@ -152,12 +155,13 @@ class RdpDisplay {
   }
 
   /** Notice when the first picture is painted: IronRDP says nothing of it. */
-  watchFirstPicture() {
+  watchFirstPicture(size) {
     const context = this.canvas.getContext("2d");
     const paint = context.putImageData;
     context.putImageData = (...picture) => {
       delete context.putImageData;
       paint.apply(context, picture);
+      if (this.canvas.width !== size.width || this.canvas.height !== size.height) follows = false;
       this.early = true;
       this.hooks?.onFrame();
     };

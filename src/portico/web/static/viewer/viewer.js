@@ -3,7 +3,7 @@
 // Reads of <main id="viewer">: data-connection, data-protocol ("vnc" | "rdp" | "ssh"), data-desktop (its name), data-ticket-url
 // (POST → JSON {ticket, url}), data-portal-url, data-csrf; and if there: data-disconnect-url, data-log-out-url (POST).
 // Texts come from <script type="application/json" id="texts">; keys and English texts stand in texts.js.
-// Stages for whoever watches: html[data-viewer="connecting|connected|lost|ended"], performance mark "portico:first-frame".
+// Stages for whoever watches: html[data-viewer="connecting|connected|asking|lost|ended"], performance mark "portico:first-frame".
 
 import { Closed, enter } from "./channel.js";
 import { Clipboard } from "./clipboard.js";
@@ -32,6 +32,7 @@ let ticketsRefused = 0;
 let exitStatus = null;
 let retry = null;
 let leaving = false;
+let logIn = null; // what the person typed for this desktop; kept for as long as the page lives, for reconnects
 
 const stage = make("div", { className: "viewer-stage" });
 page.append(stage);
@@ -82,7 +83,7 @@ async function connect() {
     start(entered.open, entered.policy);
   } catch (problem) {
     if (!(problem instanceof Closed)) console.error(problem);
-    over(problem instanceof Closed ? problem.code : "failed");
+    over(problem instanceof Closed ? problem.code : "failed", problem.told);
   }
 }
 
@@ -104,7 +105,7 @@ async function enterByChannel() {
 /** Enter with RDP's own client, which opens its channel itself. */
 async function enterByRdp() {
   const { enterRdp } = await import("./rdp.js");
-  const entered = await enterRdp(stage, await ticket());
+  const entered = await enterRdp(stage, await ticket(), logIn);
   const open = (hooks) => {
     entered.display.attach(entered.channel, entered.policy, hooks);
     return entered.display;
@@ -120,7 +121,10 @@ function start(open, policy) {
     onExit: (status) => (exitStatus = status),
     onEnded: () => over("desktop.closed"),
     onFailed: () => over("failed"),
-    onSize: () => again(),
+    onSize: () => {
+      mark("connecting");
+      again();
+    },
   });
   clipboard.attach(display, policy);
   keyRow.attach(display);
@@ -153,11 +157,12 @@ async function measure(measured) {
 }
 
 /** The connection is over: try again or say why not. */
-function over(reason) {
+function over(reason, told = {}) {
   if (leaving) return;
   clear();
   toolbar.enabled(false);
   toolbar.measured(null);
+  if (reason === "credentials.wanted" || (reason === "desktop.refused" && logIn)) return ask(reason, told.username);
   if (reason.startsWith("ticket.")) ticketsRefused += 1;
   if (RETRIED.includes(reason) && ticketsRefused < MAX_TICKETS) lost(reason);
   else ended(reason);
@@ -178,6 +183,16 @@ function lost(reason) {
     overlay.countdown(seconds);
     if (seconds <= 0) again();
   }, 1000 + Math.random() * 300);
+}
+
+/** Ask for the desktop's own user name and password, and connect with them. */
+function ask(reason, username = logIn?.username ?? "") {
+  mark("asking");
+  const text = say(reason === "desktop.refused" ? "log_in.refused" : "log_in.text");
+  overlay.ask(desktop, text, username, portalUrl, (typed) => {
+    logIn = typed;
+    begin();
+  });
 }
 
 function again() {
