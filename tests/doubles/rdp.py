@@ -60,19 +60,18 @@ class XrdpServer:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o755)
         # xrdp looks for its session manager at the port of the system's configuration alone: one at a time on a machine.
         self._turn = (Path(tempfile.gettempdir()) / "portico-test-xrdp.lock").open("w")
         fcntl.flock(self._turn, fcntl.LOCK_EX)
         self.port = free_port()
         self.username, self.password = f"rdp{os.getpid() % 100_000}", f"Xr-{secrets.token_hex(8)}"
-        self.home = folder / "home"
+        self.home = Path("/home") / self.username  # the folders of a test are for its own account alone
         self._folder = folder
         subprocess.run(["useradd", "-m", "-d", str(self.home), "-s", "/bin/bash", self.username], check=True)
         subprocess.run(["chpasswd"], input=f"{self.username}:{self.password}".encode(), check=True)
         self.proof = self.home / "proof.txt"
         self._certificate()
-        start = folder / "start.sh"
+        start = self.home / "start.sh"
         start.write_text(
             "#!/bin/sh\nexport LANG=C.UTF-8\ncd ~\n"
             "exec xterm -fa monospace -geometry 300x100+0+0 -e sh -c 'echo ready; exec cat >> ~/proof.txt'\n"

@@ -39,8 +39,6 @@ class RdpLab(Lab):
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RdpLab]:
     folder = tmp_path_factory.mktemp("rdp")
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(0o755)  # the account of the desktop has its home there
     PICTURES.mkdir(parents=True, exist_ok=True)
     broker = BrokerDouble(Authority(folder)).start()
     portal, port = Portal(broker, vendor(folder)), free_port()
