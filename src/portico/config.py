@@ -23,6 +23,7 @@ class Config:
     log_level: str = "info"  # debug | info | warning | error
     # the gateway
     gateway_listen: str = "127.0.0.1:8445"  # the gateway's own HTTPS
+    rdgateway_listen: str = "127.0.0.1:8446"  # the gateway's door for RDP clients (RD Gateway); empty: none
     gateway_name: str = "gateway"  # what the console calls this gateway
     gateway_token: str = field(default="", repr=False)  # one-time enrolment token
     gateway_certificate: Path = Path()  # PEM files of its listener; empty: signed by the deployment at enrolment

@@ -91,6 +91,7 @@ class BrokerDouble:
         self.seen_headers: list[dict[str, str]] = []
         self.messages: list[dict[str, Any]] = []
         self.tokens = {"token-1"}
+        self.reusable: set[str] = set()  # connections whose session tickets are good again
         self.changed = threading.Condition()
         self.prefixes: dict[str, Route] = {}
         self.routes: dict[str, Route] = {
@@ -241,7 +242,7 @@ class BrokerDouble:
             on.json(401, {})
             return
         grant = self.grants.get(ticket.connection)
-        if ticket.jti in self._used:
+        if ticket.jti in self._used and ticket.connection not in self.reusable:
             on.json(409, {})
         elif grant is None:
             on.json(410, {})

@@ -168,3 +168,44 @@ class SshServer:
     def stop(self) -> None:
         """End it."""
         stop(self._process)
+
+
+class Screen:
+    """A screen with the keyboard of a PC, for native clients that are driven as a person would drive them."""
+
+    def __init__(self, size: str = "1024x768x24") -> None:
+        ours, its = os.pipe()
+        self._process = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(its), "-screen", "0", size, "-nolisten", "tcp", "-noreset"], pass_fds=(its,),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(its)
+        with os.fdopen(ours) as said:
+            self.display = int(said.readline() or -1)
+        assert self.display >= 0, "no screen"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a program needs to be shown on it."""
+        return {**os.environ, "DISPLAY": f":{self.display}"}
+
+    def type_line(self, window_class: str, text: str) -> None:
+        """Type a line into a window; there is no window manager to give it the keyboard."""
+        for command in (
+            ["search", "--class", window_class, "windowfocus"],
+            ["mousemove", "300", "300", "click", "1"],
+            ["type", "--delay", "30", text],
+            ["key", "Return"],  # a line end that is typed becomes a key that PCs do not have
+        ):
+            subprocess.run(
+                ["xdotool", *command],
+                env=self.environment,
+                check=False,
+                timeout=60,
+                stderr=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+
+    def stop(self) -> None:
+        """End it."""
+        stop(self._process)

@@ -273,9 +273,9 @@ def test_a_protocol_that_nothing_carries_is_refused_with_the_reason(fleet: Fleet
     assert isinstance(answer, NoDesktop)
     assert answer.reason.code == "protocol.none"
     native = replace(CLIENT, kind="connect")
-    plan = fleet.plan(t.protocol_plans, protocols=["rdp"])
+    plan = fleet.plan(t.protocol_plans, protocols=["pcoip"])
     fleet.change(t.pool_assignments, fleet.rows(t.pool_assignments)[0].id, body={"protocol_plan_id": plan})
-    fleet.change(t.desktops, got.desktop_id, protocols={"rdp": 3389})
+    fleet.change(t.desktops, got.desktop_id, protocols={"pcoip": 4172})
     view = connect.connect(fleet.broker, me, f"a.{got.assignment_id}", native)
     assert isinstance(view, Connecting)
     with pytest.raises(Conflict, match="cannot carry"):

@@ -33,6 +33,15 @@ bandwidthautodetect:i:1
 connection type:i:7
 """
 
+# Behind a gateway: its name, a log-in by a cookie of ours, and no other way. The cookie is the ticket.
+GATEWAY_TEMPLATE = """\
+gatewayhostname:s:{GATEWAY}
+gatewayusagemethod:i:1
+gatewayprofileusagemethod:i:1
+gatewaycredentialssource:i:5
+gatewayaccesstoken:s:{TOKEN}
+"""
+
 
 class Rdp:
     """Shows a desktop by RDP."""
@@ -53,6 +62,7 @@ class Rdp:
             # The client knows one switch for both directions, so one that is forbidden forbids both.
             "CLIPBOARD": "1" if plan.clipboard_in and plan.clipboard_out else "0",
         }
-        lines = (render(line, values, "rdp") for line in TEMPLATE.splitlines())
+        template = TEMPLATE + (GATEWAY_TEMPLATE if "GATEWAY" in values else "")
+        lines = (render(line, values, "rdp") for line in template.splitlines())
         name = render("{DESKTOP}", {"DESKTOP": target.desktop}, "name") or "desktop"
         return {"kind": "file", "name": f"{name}.rdp", "type": MIME, "text": "".join(f"{line}\r\n" for line in lines)}

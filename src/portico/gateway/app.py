@@ -17,6 +17,7 @@ from portico.gateway import identity as identities
 from portico.gateway.broker import Broker
 from portico.gateway.control import Control
 from portico.gateway.doors import Doors
+from portico.gateway.rdgateway import RdGateway
 from portico.gateway.reports import Reports
 from portico.gateway.sessions import Session, Sessions
 from portico.gateway.trust import Trust, server_context
@@ -95,6 +96,7 @@ class Gateway:
         self._doors: Doors | None = None
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._rdgateway: asyncio.Server | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -113,6 +115,7 @@ class Gateway:
 
         control = Control(self._broker, self._sessions, doors, keep_keys)
         await self._listen(doors)
+        await self._listen_rdgateway(doors)
         for work in (self._reports.run(), control.run(), self._sweep()):
             self._tasks.append(asyncio.ensure_future(work))
         log.info("gateway listening", address=config.gateway_listen, gateway=identity.gateway_id)
@@ -124,8 +127,9 @@ class Gateway:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await self._doors.settled()
-        if self._server is not None:
-            self._server.close()
+        for server in (self._server, self._rdgateway):
+            if server is not None:
+                server.close()
         self._sessions.close_all("draining")
         for task in self._tasks:
             task.cancel()
@@ -157,6 +161,21 @@ class Gateway:
         except OSError as problem:
             raise Invalid(f"Cannot listen on {self._config.gateway_listen}: {problem.strerror or problem}") from problem
         self.port = bound_port(self._server.sockets[0])
+
+    async def _listen_rdgateway(self, doors: Doors) -> None:
+        if not self._config.rdgateway_listen:
+            return
+        host, port = split_listen(self._config.rdgateway_listen, "rdgateway_listen")
+        context = server_context(*identities.certificate_files(self._config))
+        door = RdGateway(doors, self._sessions, frozenset(self._config.trusted_proxies), context)
+        try:
+            self._rdgateway = await asyncio.start_server(
+                door.accept, host, port, ssl=context, ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS, backlog=1024
+            )
+        except OSError as problem:
+            raise Invalid(
+                f"Cannot listen on {self._config.rdgateway_listen}: {problem.strerror or problem}"
+            ) from problem
 
     async def _sweep(self) -> None:
         while True:

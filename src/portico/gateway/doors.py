@@ -19,7 +19,7 @@ from portico.gateway.limits import Bucket, client_address
 from portico.gateway.refusals import Refused
 from portico.gateway.sessions import Sessions
 from portico.gateway.websocket import Socket, SocketClosed
-from portico.wire.tickets import BadTicket, Ticket, unseal
+from portico.wire.tickets import SESSION, BadTicket, Ticket, unseal
 
 log = logs.get(__name__)
 
@@ -72,6 +72,20 @@ class Doors:
         serve = partial(self._serve, path.rpartition("/")[2], keyboard_layout(query))
         return Socket(serve, str(request.headers.get("X-Forwarded-For", "")))
 
+    def may_knock(self, address: str) -> bool:
+        """Whether another session may be opened now, and by this address; counts the knock if so."""
+        full = self._pending >= MAX_PENDING or len(self._sessions) >= MAX_SESSIONS
+        return not full and self._knocks.allows(address)
+
+    async def admit(self, text: str, protocol: str, address: str) -> Grant:
+        """Return what the ticket of a client of its own grants; it may come again while its session lives. Raises Refused."""
+        if self.draining:
+            raise Refused("draining")
+        ticket = self._check(text, protocol, again=True)
+        if ticket.use != SESSION:
+            raise Refused("ticket.invalid", "a browser's ticket")
+        return await self._redeem(text, protocol, address)
+
     async def _serve(self, protocol: str, layout: int, socket: Socket) -> None:
         address = client_address(socket.peer, socket.forwarded_for, self._proxies)
         if not self._knocks.allows(address):
@@ -108,6 +122,8 @@ class Doors:
             desktop.hang_up()
             raise SocketClosed
         socket.send_object({"ok": True, "policy": grant.policy.told()})
+        if isinstance(desktop, rdp.RdpDesktop):
+            socket.send_bytes(desktop.opening)
         desktop.begin(self._sessions.open(grant, socket, address, desktop.hang_up))
 
     async def _connect(self, grant: Grant, entry: Entry, layout: int) -> Desktop:
@@ -139,14 +155,16 @@ class Doors:
         except (BadEntry, TimeoutError) as problem:
             raise Refused("ticket.invalid", str(problem) or "no first message in time") from problem
 
-    def _check(self, text: str, protocol: str) -> Ticket:
-        """Look at the ticket before a broker is asked: forged ones cost nobody anything."""
+    def _check(self, text: str, protocol: str, *, again: bool = False) -> Ticket:
+        """Look at the ticket before a broker is asked: forged ones cost nobody anything. `again`: it may have expired."""
         try:
-            ticket = unseal(text, self.keys, int(time.time()))
+            ticket = unseal(text, self.keys, int(time.time()), again=again)
         except BadTicket as problem:
             raise Refused("ticket.invalid", str(problem)) from problem
         if ticket.gateway not in ("*", self.gateway_id):
             raise Refused("ticket.invalid", "for another gateway")
+        if ticket.use == SESSION and not again:
+            raise Refused("ticket.invalid", "not a browser's ticket")
         if ticket.protocol != protocol or ticket.realm != self.realm:
             raise Refused("ticket.invalid", "for another protocol or realm")
         return ticket

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from portico import logs
 from portico.config import Config
-from portico.errors import Invalid
+from portico.errors import Invalid, Unavailable
 from portico.gateway import files, front_headers, front_pages
 from portico.gateway.app import bound_port, run_until_signal, split_listen
 from portico.gateway.front_broker import CHUNK, Brokers
@@ -62,6 +62,8 @@ class Front:
         self._brokers = Brokers(config.broker_url, self._trust)
         self._hsts = front_headers.wants_hsts(config.public_url)
         self._gateway = _reachable(split_listen(config.gateway_listen, "gateway_listen"))
+        rdgateway = config.rdgateway_listen
+        self._rdgateway = _reachable(split_listen(rdgateway, "rdgateway_listen")) if rdgateway else None
         self._connections: set[asyncio.Task[None]] = set()
         self._addresses: Counter[str] = Counter()
         self._listener: sockets.socket | None = None
@@ -142,7 +144,7 @@ class Front:
         )
         writer = asyncio.StreamWriter(transport, protocol, reader, loop)
         try:
-            await Exchange(reader, writer, self._brokers, self._open_gateway, self._hsts).run()
+            await Exchange(reader, writer, self._brokers, self._open_gateway, self._open_rdgateway, self._hsts).run()
         finally:
             await _close(writer)
 
@@ -158,7 +160,15 @@ class Front:
             await loop.sock_sendall(connection, front_pages.to_https(head, self._config.public_url))
 
     async def _open_gateway(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        host, port = self._gateway
+        return await self._open(self._gateway)
+
+    async def _open_rdgateway(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self._rdgateway is None:
+            raise Unavailable("There is no door for RDP clients.")
+        return await self._open(self._rdgateway)
+
+    async def _open(self, where: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, port = where
         async with asyncio.timeout(GATEWAY_SECONDS):
             context = await self._gateway_context()
             return await asyncio.open_connection(host, port, ssl=context, limit=CHUNK, server_hostname=host)

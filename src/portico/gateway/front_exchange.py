@@ -42,12 +42,14 @@ class Exchange:
         writer: asyncio.StreamWriter,
         brokers: Brokers,
         open_gateway: OpenGateway,
+        open_rdgateway: OpenGateway,
         hsts: bool,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._brokers = brokers
         self._open_gateway = open_gateway
+        self._open_rdgateway = open_rdgateway
         self._hsts = hsts
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
         self._address = str((writer.get_extra_info("peername") or ("",))[0])
@@ -77,7 +79,15 @@ class Exchange:
             if front_headers.is_gateway(request.target):
                 if not front_headers.is_upgrade(request.method, headers):
                     raise BadRequest(426, "Only WebSockets live under this path.")
-                await self._tunnel(request.target, front_headers.to_gateway(headers, client))
+                await self._tunnel(
+                    b"GET " + request.target, front_headers.to_gateway(headers, client), self._open_gateway
+                )
+                return False
+            if front_headers.is_rdgateway(request.target):
+                if not front_headers.is_rdgateway_upgrade(request.method, headers):
+                    raise BadRequest(501, "Only RDP clients that speak over WebSockets are served here.")
+                line = b"RDG_OUT_DATA /remoteDesktopGateway/"
+                await self._tunnel(line, front_headers.to_gateway(headers, client), self._open_rdgateway)
                 return False
             await self._forward(request, headers, client)
         except BadRequest as problem:
@@ -183,16 +193,16 @@ class Exchange:
                 each.cancel()
             await asyncio.gather(task, watch, return_exceptions=True)
 
-    async def _tunnel(self, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    async def _tunnel(self, line: bytes, headers: list[tuple[bytes, bytes]], connect: OpenGateway) -> None:
         """Pass the upgrade on and then every byte, whatever it is."""
         try:
-            reader, writer = await self._open_gateway()
+            reader, writer = await connect()
         except (OSError, TimeoutError, Unavailable) as problem:
             log.warning("the gateway does not answer", because=type(problem).__name__)
             await self._answer(front_pages.problem(503, "The gateway does not answer.", "unavailable"))
             return
         try:
-            lines = [b"GET %b HTTP/1.1" % target, *(b"%b: %b" % header for header in headers)]
+            lines = [b"%b HTTP/1.1" % line, *(b"%b: %b" % header for header in headers)]
             writer.write(b"\r\n".join(lines) + b"\r\n\r\n" + self._http.trailing_data[0])
             ways = (_pump(self._reader, writer), _pump(reader, self._writer))
             tasks = [asyncio.create_task(way) for way in ways]

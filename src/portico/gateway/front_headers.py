@@ -58,6 +58,16 @@ def is_upgrade(method: bytes, headers: Headers) -> bool:
     return method == b"GET" and asks and values.get(b"upgrade", b"").lower() == b"websocket" and not has_body
 
 
+def is_rdgateway(target: bytes) -> bool:
+    """Whether this is the door for RDP clients of their own ([MS-TSGU])."""
+    return target.partition(b"?")[0].rstrip(b"/").lower() == b"/remotedesktopgateway"
+
+
+def is_rdgateway_upgrade(method: bytes, headers: Headers) -> bool:
+    """Whether such a client asks for a WebSocket; its method is not GET."""
+    return method == b"RDG_OUT_DATA" and is_upgrade(b"GET", headers)
+
+
 def to_gateway(headers: Headers, client: Client) -> list[tuple[bytes, bytes]]:
     """Return the headers of an upgrade for the gateway: without cookies and credentials."""
     kept = [(name, value) for name, value in _end_to_end(headers) if name not in NOT_FOR_THE_GATEWAY]

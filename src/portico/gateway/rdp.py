@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
 
 from portico import logs
 from portico.gateway import cleanpath, credssp, der, tls, x224
+from portico.gateway.conversation import Conversation
 from portico.gateway.entry import Entry, LogIn
 from portico.gateway.grant import Credentials, Grant
 from portico.gateway.rdp_channels import Switches
@@ -20,7 +20,6 @@ log = logs.get(__name__)
 
 CONNECT_SECONDS = 10.0
 HANDSHAKE_SECONDS = 20.0
-MAX_EARLY = 256 * 1024  # bytes that a desktop may say before the browser is attached
 
 
 def switches(grant: Grant) -> Switches:
@@ -29,38 +28,33 @@ def switches(grant: Grant) -> Switches:
     return Switches(policy.clipboard_in, policy.clipboard_out, False, False, False, False)
 
 
-class RdpDesktop(asyncio.Protocol):
+class RdpDesktop(Conversation):
     """The desktop's end of an RDP session: messages for the handshake, then the pipe to the browser."""
 
     def __init__(self) -> None:
-        self._transport: asyncio.Transport | None = None
+        super().__init__()
         self._session: Session | None = None
-        self._buffer = bytearray()
-        self._arrived = asyncio.Event()
-        self._gone = False
         self._filter: Filter | None = None
-        self._greeting: Greeting | None = Greeting()
+        self._greeting: Greeting | None = None
         self.certificate = b""
         self.selected = 0
+        self.flags = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember the transport, plain first and TLS then."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one, though not by descent
+    @property
+    def opening(self) -> bytes:
+        """What tells a browser's client that the way is open."""
+        return cleanpath.response(x224.confirm(x224.TLS, self.flags), [self.certificate])
 
     def data_received(self, data: bytes) -> None:
         """Gather for the handshake, or pass on."""
-        if self._session is not None:
+        if self._session is None:
+            super().data_received(data)
+        else:
             self._to_browser(self._session, data)
-            return
-        self._buffer += data
-        self._arrived.set()
-        if len(self._buffer) > MAX_EARLY and self._transport is not None:
-            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The desktop is gone."""
-        self._gone = True
-        self._arrived.set()
+        super().connection_lost(exc)
         if self._session is not None:
             self._session.end(DESKTOP_CLOSED)
 
@@ -75,34 +69,24 @@ class RdpDesktop(asyncio.Protocol):
             self._session.socket.resume_reading()
 
     async def open(self, grant: Grant) -> None:
-        """Go through the handshake up to where the browser takes over. Raises Refused, ConnectionError, BadX224, CredSSP's errors."""
+        """Go through the handshake up to where the browser takes over. Raises Refused, OSError, BadX224, CredSSP's errors."""
         credentials = grant.credentials
         asked = x224.TLS | (x224.HYBRID | x224.HYBRID_EX if credentials.password else 0)
         self.write(x224.request(asked, credentials.username))
-        answer = x224.parse_confirm(await self._message(x224.tpkt_size))
+        answer = x224.parse_confirm(await self.message(x224.tpkt_size))
         if answer.failure:
             raise Refused("desktop.refused", x224.FAILURES.get(answer.failure, f"negotiation failure {answer.failure}"))
         if not answer.selected & asked:
             raise Refused("desktop.refused", "it offers no TLS")
-        self.selected = answer.selected
-        await self._start_tls(grant)
+        self.selected, self.flags = answer.selected, answer.flags
+        self.certificate = await self.start_tls(tls.desktop_context())
+        if not tls.is_pinned(self.certificate, grant.certificates):
+            raise Refused("desktop.changed", "its certificate is not the one that it reported")
         if answer.selected != x224.TLS:
             try:
                 await self._log_in(credentials, grant.host)
             except ConnectionError as problem:  # how some servers say that the password is wrong
                 raise credssp.CredsspRefused("it hung up in the log-in") from problem
-
-    async def _start_tls(self, grant: Grant) -> None:
-        assert self._transport is not None
-        transport = await asyncio.get_running_loop().start_tls(
-            self._transport, self, tls.desktop_context(), ssl_handshake_timeout=CONNECT_SECONDS
-        )
-        if transport is None:
-            raise ConnectionError("closed in the TLS handshake")
-        self._transport = transport
-        self.certificate = transport.get_extra_info("ssl_object").getpeercert(True) or b""
-        if not tls.is_pinned(self.certificate, grant.certificates):
-            raise Refused("desktop.changed", "its certificate is not the one that it reported")
 
     async def _log_in(self, credentials: Credentials, host: str) -> None:
         conversation = credssp.conversation(credentials, host, self.certificate)
@@ -110,44 +94,29 @@ class RdpDesktop(asyncio.Protocol):
         try:
             while True:
                 self.write(said)
-                said = conversation.send(await self._message(der.size_of))
+                said = conversation.send(await self.message(der.size_of))
         except StopIteration as end:
             self.write(end.value)
         if self.selected == x224.HYBRID_EX:
-            credssp.parse_verdict(await self._message(lambda _: 4))
-
-    async def _message(self, measure: Callable[[bytes], int | None]) -> bytes:
-        """Return the next message whole. Raises ConnectionError."""
-        while True:
-            size = measure(bytes(self._buffer[:8]))
-            if size is not None and len(self._buffer) >= size:
-                message = bytes(self._buffer[:size])
-                del self._buffer[:size]
-                return message
-            if self._gone:
-                raise ConnectionError("closed during the handshake")
-            self._arrived.clear()
-            await self._arrived.wait()
+            credssp.parse_verdict(await self.message(lambda _: 4))
 
     def begin(self, session: Session) -> None:
-        """Tell the browser that the way is open, and start the pipe."""
+        """Start the pipe."""
         self._session = session
-        session.socket.send_bytes(cleanpath.response(x224.confirm(x224.TLS), [self.certificate]))
         session.socket.attach(self)
-        if self._gone:
+        if self.gone:
             session.end(DESKTOP_CLOSED)
-        elif self._buffer:
-            early = bytes(self._buffer)
-            self._buffer.clear()
+        elif early := self.early():
             self._to_browser(session, early)
 
-    def prepare(self, grant: Grant, layout: int) -> None:
+    def prepare(self, grant: Grant, layout: int, *, deep: bool) -> None:
         """Choose what is written into the client's messages."""
+        self._greeting = Greeting()
         credentials, policy, allowed = grant.credentials, grant.policy, switches(grant)
         closed = allowed.closed | (NOT_FOR_ONLOOKERS if policy.view_only else frozenset())
         log_in = LogIn(credentials.username, credentials.domain, credentials.password) if credentials.password else None
         self._filter = Filter(
-            Settings(self.selected, layout, grant.deep_colour, closed), log_in, allowed,
+            Settings(self.selected, layout, deep, closed), log_in, allowed,
             view_only=policy.view_only, count=policy.idle_seconds is not None,
         )  # fmt: skip
 
@@ -172,30 +141,10 @@ class RdpDesktop(asyncio.Protocol):
     def command(self, fields: Mapping[str, object]) -> None:
         """An RDP session knows no text messages."""
 
-    def pause_reading(self) -> None:
-        """Read no more of the desktop."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read on."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
-
     def browser_closed(self) -> None:
         """The browser is gone."""
         if self._session is not None:
             self._session.end(LEFT)
-
-    def hang_up(self) -> None:
-        """Leave the desktop."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def write(self, data: bytes) -> None:
-        """Send bytes to the desktop."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
 
     def _to_browser(self, session: Session, data: bytes) -> None:
         messages = [data]
@@ -218,6 +167,11 @@ class RdpDesktop(asyncio.Protocol):
             self._greeting = None
         return messages
 
+    def answer_to(self, protocols: int) -> None:
+        """Let the desktop's first message say that the client asked for these security protocols, as the client did ask for them."""
+        if self._greeting is not None:
+            self._greeting.protocols = protocols
+
 
 def with_log_in(grant: Grant, entry: Entry) -> Grant:
     """Return the grant with what the person typed, where the broker has no password. Raises Refused if nobody has one."""
@@ -233,11 +187,17 @@ def with_log_in(grant: Grant, entry: Entry) -> Grant:
 async def connect(grant: Grant, entry: Entry, layout: int) -> RdpDesktop:
     """Connect and log in to the desktop of a grant, for a browser with a Windows keyboard layout. Raises Refused."""
     grant = with_log_in(grant, entry)
-    loop = asyncio.get_running_loop()
+    desktop = await log_in(grant)
+    desktop.prepare(grant, layout, deep=grant.deep_colour)
+    return desktop
+
+
+async def log_in(grant: Grant) -> RdpDesktop:
+    """Connect to the desktop of a grant, and log in if it has a password for that. Raises Refused."""
     desktop = RdpDesktop()
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            await loop.create_connection(lambda: desktop, grant.host, grant.port)
+            await asyncio.get_running_loop().create_connection(lambda: desktop, grant.host, grant.port)
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             await desktop.open(grant)
     except credssp.CredsspRefused as problem:
@@ -249,5 +209,4 @@ async def connect(grant: Grant, entry: Entry, layout: int) -> RdpDesktop:
     except BaseException:
         desktop.hang_up()
         raise
-    desktop.prepare(grant, layout)
     return desktop

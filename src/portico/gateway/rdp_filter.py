@@ -16,6 +16,8 @@ from portico.gateway.rdp_settings import (
     Settings,
     channel_names,
     is_info,
+    server_blocks,
+    write_asked,
     write_info,
     write_settings,
 )
@@ -58,6 +60,7 @@ class Greeting:
         self._buffer = bytearray()
         self._count = 0
         self.over = False
+        self.protocols: int | None = None  # what the desktop shall have been asked for; None leaves its word
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the whole messages; once it is over, also what stands behind, as it is. Raises BadRdp."""
@@ -67,6 +70,8 @@ class Greeting:
             message = bytes(self._buffer[:size])
             del self._buffer[:size]
             self._count += 1
+            if self._count == 1 and self.protocols is not None:
+                message = write_asked(message, self.protocols)
             self.over = self._count > MAX_SETUP or _is_font_map(message)
             messages.append(message)
         if self.over and self._buffer:
@@ -110,17 +115,9 @@ class Filter:
     def learn(self, message: bytes) -> None:
         """Read the numbers of the channels from a server's MCS Connect Response (2.2.1.4). Raises BadRdp."""
         self._learnt = True
-        at = message.find(b"McDn")
-        if at < 0 or at + 6 > len(message):
-            raise BadRdp("no GCC server data")
-        at += 6 if message[at + 4] & 0x80 else 5
-        while at + 4 <= len(message):
-            kind, size = struct.unpack_from("<HH", message, at)
-            if size < 4 or at + size > len(message):
-                raise BadRdp("GCC block")
+        for kind, (at, size) in server_blocks(message):
             if kind == SC_NET:
                 self._number(message[at : at + size])
-            at += size
 
     def _number(self, block: bytes) -> None:
         if len(block) < 8:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from portico.gateway.entry import LogIn
 
 CS_CORE, CS_NET = 0xC001, 0xC003
+SC_CORE = 0x0C01
 CORE_LENGTH = 216  # up to and with serverSelectedProtocol
 SEND_DATA = 0x64  # MCS SendDataRequest, T.125
 SEC_INFO = 0x0040
@@ -61,9 +62,23 @@ def channel_names(message: bytes) -> list[str]:
     return [name for _, name in _channels(message, places)] if places else []
 
 
-def _blocks(message: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Yield kind, place and size of each GCC block of the client."""
-    at = message.find(b"Duca")  # the client's GCC user data, T.124: what stands before has no fixed length
+def server_blocks(message: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield kind, place and size of each GCC block of an MCS Connect Response (2.2.1.4). Raises BadRdp."""
+    return _blocks(message, b"McDn")
+
+
+def write_asked(message: bytes, protocols: int) -> bytes:
+    """Return an MCS Connect Response that repeats other requested protocols (2.2.1.4.2): clients compare them with their own."""
+    new = bytearray(message)
+    for kind, (at, size) in server_blocks(message):
+        if kind == SC_CORE and size >= 12:
+            struct.pack_into("<I", new, at + 8, protocols)
+    return bytes(new)
+
+
+def _blocks(message: bytes, key: bytes = b"Duca") -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield kind, place and size of each GCC block of the client, or of the server with its key."""
+    at = message.find(key)  # the GCC user data, T.124: what stands before has no fixed length
     if at < 0 or at + 6 > len(message):
         raise BadRdp("no GCC user data")
     at += 6 if message[at + 4] & 0x80 else 5

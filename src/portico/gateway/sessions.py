@@ -1,12 +1,13 @@
 """The sessions that live in this gateway: opened, counted, ended one by one or all."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from portico import logs
 from portico.gateway.grant import Grant
-from portico.gateway.websocket import NORMAL, Socket
+from portico.gateway.websocket import NORMAL, Sink
 from portico.wire.gateway import CLOSE
 
 log = logs.get(__name__)
@@ -15,12 +16,41 @@ LEFT = "browser.left"  # reasons of a closed event besides the names of CLOSE
 DESKTOP_CLOSED = "desktop.closed"
 
 
+class Peer(Protocol):
+    """Where the person is: a browser's WebSocket, or the connection of a client of its own."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is gone."""
+
+    def attach(self, sink: Sink) -> None:
+        """Give everything that arrives to the desktop's side."""
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send bytes of the desktop."""
+
+    def send_object(self, fields: Mapping[str, object]) -> None:
+        """Send a message beside the data, where there is a place for one."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say goodbye."""
+
+    def close_for(self, code: str) -> None:
+        """Say goodbye for a reason of wire.gateway.CLOSE."""
+
+    def pause_reading(self) -> None:
+        """Make it wait."""
+
+    def resume_reading(self) -> None:
+        """Let it go on."""
+
+
 @dataclass(slots=True, eq=False)
 class Session:
     """One browser at one desktop. Bytes are counted from the browser's side: in is towards the desktop."""
 
     grant: Grant
-    socket: Socket
+    socket: Peer
     address: str
     hang_up: Callable[[], None]  # ends the desktop's side
     on_end: Callable[["Session", str], None] = field(repr=False)
@@ -68,7 +98,7 @@ class Sessions:
         """The ids of the connections that live here."""
         return list(self._live)
 
-    def open(self, grant: Grant, socket: Socket, address: str, hang_up: Callable[[], None]) -> Session:
+    def open(self, grant: Grant, socket: Peer, address: str, hang_up: Callable[[], None]) -> Session:
         """Take up a session; one of the same connection is ended, for it is the same person in another window."""
         former = self._live.get(grant.connection)
         if former is not None:

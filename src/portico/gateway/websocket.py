@@ -59,7 +59,7 @@ class Socket(WSListener):
         self._writable = True
         self._deadline: asyncio.TimerHandle | None = None
         self.forwarded_for = forwarded_for
-        self.closed = False
+        self.closed: bool = False
 
     @property
     def peer(self) -> str:

@@ -9,7 +9,7 @@ MAX_REQUEST = 1024
 HEAD = 11  # TPKT (4 bytes) and the fixed part of X.224 (7 bytes)
 CONNECTION_REQUEST, CONNECTION_CONFIRM = 0xE0, 0xD0
 
-# RDP_NEG_FAILURE, 2.2.1.2.2
+TLS_REQUIRED = 1  # RDP_NEG_FAILURE, 2.2.1.2.2
 FAILURES = {
     1: "it takes TLS only",
     2: "it does not take TLS",
@@ -97,6 +97,13 @@ def parse_request(message: bytes) -> Asked:
         return Asked(token, 0)
     kind, _, _, protocols = struct.unpack_from("<BBHI", behind)
     return Asked(token, protocols if kind == REQUEST else 0)
+
+
+def without_token(message: bytes) -> bytes:
+    """Return a client's request without the cookie or routing token, which was for us. Raises BadX224."""
+    rest = _content(message, CONNECTION_REQUEST)
+    _, line_end, behind = rest.partition(b"\r\n")
+    return _message(CONNECTION_REQUEST, behind if line_end else rest)
 
 
 def _message(kind: int, rest: bytes) -> bytes:

@@ -38,6 +38,8 @@ from portico.wire.tickets import LIFE_SECONDS, Ticket, seal
 ROUNDS = 10  # so often the candidates of a pool are read anew when others were quicker
 EXPECTED_DAYS = 7
 GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
+REOPENED = ("waiting", "ready", "open", "closed")  # states that a new ticket leads back from
+ENDED = ("closed.elsewhere", "closed.by_administrator", "session.ended")  # reasons after which there is none
 DOORS: Mapping[str, str] = {
     "vnc": "/gw/vnc",
     "rdp": "/gw/rdp",
@@ -70,7 +72,7 @@ def connect(
     if isinstance(given, NoDesktop):
         return given
     assignment, desktop = given
-    plan, _ = _plan(broker, assignment)
+    plan, _ = plan_of(broker, assignment)
     if desktop.protocols:
         chosen = rules.protocol_for(plan, desktop, client, protocol, DOORS)
         if isinstance(chosen, NoDesktop):
@@ -193,14 +195,16 @@ def _wake(broker: Broker, conn: Any, desktop: Desktop) -> None:
         enqueue(broker, conn, "desktop_power", DesktopPower(desktop.id, action.value), tenant_id=desktop.tenant_id)
 
 
-def _plan(broker: Broker, assignment: Assignment) -> tuple[ProtocolPlan, bool]:
+def plan_of(broker: Broker, assignment: Assignment) -> tuple[ProtocolPlan, bool]:
+    """Return the protocol plan of an assignment, and whether the person may give the desktop back."""
     snapshot = broker.snapshots.get()
     line = snapshot.pool_assignments.get(assignment.pool_assignment_id or "")
     plan = snapshot.protocol_plan(line.protocol_plan_id if line else None, assignment.tenant_id)
     return plan, line is None or not line.prevent_release
 
 
-def _load(broker: Broker, me: SignedIn, connection_id: str) -> tuple[Any, Assignment, Desktop]:
+def load(broker: Broker, me: SignedIn, connection_id: str) -> tuple[Any, Assignment, Desktop]:
+    """Return one's own connection, its assignment and its desktop. Raises NotFound when it is somebody else's."""
     with broker.db.read() as conn:
         row = connections.find(conn, Tenant(me.user.tenant_id), connection_id)
     if row is None or row.user_id != me.user.id:
@@ -210,9 +214,9 @@ def _load(broker: Broker, me: SignedIn, connection_id: str) -> tuple[Any, Assign
 
 def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
     """Return how far one's own connection is. Raises NotFound when it is somebody else's."""
-    row, assignment, desktop = _load(broker, me, connection_id)
+    row, assignment, desktop = load(broker, me, connection_id)
     progress = rules.progress(desktop, assignment, broker.now())
-    plan, may_release = _plan(broker, assignment)
+    plan, may_release = plan_of(broker, assignment)
     state, protocol = row.state, row.protocol
     if state in ("waiting", "ready"):
         state = {ConnectStage.READY: "ready", ConnectStage.FAILED: "failed"}.get(progress.stage, "waiting")
@@ -269,11 +273,11 @@ def _launch(
 
 def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
     """Hand out a one-time ticket for one's own connection, once its desktop is ready. Raises Conflict with the reason."""
-    row, assignment, desktop = _load(broker, me, connection_id)
+    row, assignment, desktop = load(broker, me, connection_id)
     seen = view(broker, me, connection_id)
     if seen.progress.stage is not ConnectStage.READY:
         raise Conflict(sentence(seen.progress.reason or Reason("desktop.preparing")))
-    if row.state == "closed" and row.close_reason in ("closed.elsewhere", "closed.by_administrator", "session.ended"):
+    if row.state == "closed" and row.close_reason in ENDED:
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
     desktop = addresses.fresh(broker, desktop)
     now, connection_protocol = broker.now(), seen.protocol
@@ -284,8 +288,7 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
             raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
         jti = secrets.token_hex(18)
         connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=LIFE_SECONDS))
-        states = ("waiting", "ready", "open", "closed")
-        connections.set_state(conn, connection_id, states, "ready", closed_at=None, close_reason="")
+        connections.set_state(conn, connection_id, REOPENED, "ready", closed_at=None, close_reason="")
     issued = int(now.timestamp())
     claims = Ticket(
         jti=jti, connection=connection_id, assignment=assignment.id, user=me.user.id, protocol=connection_protocol,
@@ -296,6 +299,6 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
 
 def disconnect(broker: Broker, me: SignedIn, connection_id: str) -> None:
     """End one's own connection; the desktop stays assigned and the session on it goes on."""
-    _, assignment, _ = _load(broker, me, connection_id)
+    _, assignment, _ = load(broker, me, connection_id)
     with broker.db.write() as conn:
         endings.close_connections(broker, conn, assignment.id, "disconnected")

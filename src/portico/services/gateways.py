@@ -19,9 +19,16 @@ from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 from portico.store.scope import System
-from portico.wire.tickets import SKEW_SECONDS, BadTicket, Ticket, key_id, unseal
+from portico.wire.tickets import SESSION, SKEW_SECONDS, BadTicket, Ticket, key_id, unseal
 
 TOKEN_SECONDS = 3600
+OPENING = ("ready", "waiting", "open")  # states of a connection that a ticket may open
+ENDED = (
+    "closed.elsewhere",
+    "closed.by_administrator",
+    "session.ended",
+    "disconnected",
+)  # ends after which nobody comes back
 LATE_SECONDS = 30  # how long a connection that a gateway does not name may still be on its way
 _SCOPE = System("gateways")
 
@@ -105,20 +112,29 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     if ticket.gateway not in ("*", gateway.id) or ticket.realm != gateway.realm:
         raise Denied("The ticket is for another gateway.")
     with broker.db.write() as conn:
-        if not connections.redeem(conn, ticket.jti, gateway.id, now, now - timedelta(seconds=SKEW_SECONDS)):
+        address = str(message.get("client_address", ""))[:40]
+        first = connections.redeem(conn, ticket.jti, gateway.id, address, now, now - timedelta(seconds=SKEW_SECONDS))
+        again = not first and ticket.use == SESSION and connections.was_redeemed(conn, ticket.jti, address)
+        if not first and not again:
             raise Conflict("The ticket was used before.")
         row = connections.find(conn, _SCOPE, ticket.connection)
-        if row is None or row.state not in ("ready", "waiting", "open"):
+        if row is None or (row.state not in OPENING and not (again and _may_come_back(row))):
             raise Gone("This connection has ended.")
         assignment = assignment_record(part(row, "a_"))
         if assignment.state not in USABLE:
             raise Gone("This desktop is not assigned any more.")
         endings.close_connections(broker, conn, assignment.id, "closed.elsewhere", keep=row.id)
-        connections.set_state(conn, row.id, ("ready", "waiting", "open"), "ready", gateway_id=gateway.id)
+        back = {"closed_at": None, "close_reason": ""} if again else {}
+        connections.set_state(conn, row.id, (*OPENING, "closed"), "ready", gateway_id=gateway.id, **back)
         user = users.get_row(conn, _SCOPE, assignment.user_id)
     if user is None or user.disabled:
         raise Gone("This account is switched off.")
     return _grant(broker, ticket, row, user.login_name)
+
+
+def _may_come_back(row: Any) -> bool:
+    """Tell whether a client of its own may open a connection again that has closed: not when somebody wanted its end."""
+    return row.state == "closed" and row.close_reason not in ENDED
 
 
 def _unseal(broker: Broker, text: str) -> Ticket:
@@ -127,7 +143,7 @@ def _unseal(broker: Broker, text: str) -> Ticket:
     try:
         if not broker.keys.knows(key_id(text)):
             broker.keys.reload()
-        return unseal(text, broker.keys.verifying, now)
+        return unseal(text, broker.keys.verifying, now, again=True)
     except BadTicket as problem:
         raise Unauthenticated("The ticket is not valid.", detail=str(problem)) from problem
 

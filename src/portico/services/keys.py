@@ -10,7 +10,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from joserfc.jwk import KeySet, OKPKey
 from sqlalchemy.exc import IntegrityError
@@ -19,7 +19,7 @@ from portico.store import keys
 from portico.store.engine import Database
 from portico.store.vault import Vault
 
-PURPOSES = ("tickets", "ca", "ssh_user_ca")
+PURPOSES = ("tickets", "ca", "ssh_user_ca", "rdp")
 CA_YEARS = 10
 LEAF_DAYS = 365
 SSH_SECONDS = 120
@@ -78,7 +78,8 @@ class KeyRing:
         return self._vault.open(f"keys.sealed_private:{row.id}", row.sealed_private)
 
     def _make(self, purpose: str, key_id: str, now: datetime) -> None:
-        public, private = _new_ca(now) if purpose == "ca" else _new_ed25519(purpose)
+        makers = {"ca": _new_ca, "rdp": _new_rdp_signer}
+        public, private = makers[purpose](now) if purpose in makers else _new_ed25519(purpose)
         sealed = self._vault.seal(f"keys.sealed_private:{key_id}", private)
         try:
             with self._db.write() as conn:
@@ -118,6 +119,19 @@ class KeyRing:
     def ssh_user_ca(self) -> str:
         """The public key that sshd on desktops trusts for users, in OpenSSH form."""
         return str(self._newest("ssh_user_ca").public)
+
+    @property
+    def rdp_signer(self) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
+        """The certificate and key that .rdp files are signed with."""
+        row = self._newest("rdp")
+        key = serialization.load_pem_private_key(self._private(row).encode(), None)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        return x509.load_pem_x509_certificate(row.public.encode()), key
+
+    @property
+    def rdp_thumbprint(self) -> str:
+        """The SHA-1 thumbprint of that certificate, in hex, by which Windows' policies name trusted publishers."""
+        return self.rdp_signer[0].fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303  (Windows asks for SHA-1)
 
     def sign_request(self, csr_pem: str, role: str, not_for: frozenset[str], now: datetime) -> str:
         """Sign a certificate for the key and names of a CSR (RFC 2986), names in `not_for` left out. Raises ValueError."""
@@ -218,6 +232,26 @@ def _new_ca(now: datetime) -> tuple[str, str]:
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(_PEM).decode(), key.private_bytes(_PEM, _PKCS8, _CLEAR).decode()
+
+
+def _new_rdp_signer(now: datetime) -> tuple[str, str]:
+    """RSA, as older RDP clients verify nothing else."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = _name("Portico RDP files", "rdp")
+    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CODE_SIGNING]
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now.astimezone(UTC) - _SKEW)
+        .not_valid_after(now.astimezone(UTC) + timedelta(days=365 * CA_YEARS))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(_PEM).decode(), key.private_bytes(_PEM, _PKCS8, _CLEAR).decode()

@@ -53,8 +53,14 @@ def add_ticket(conn: Connection, jti: str, connection_id: str, expires_at: datet
     conn.execute(insert(tickets).values(jti=jti, connection_id=connection_id, expires_at=expires_at))
 
 
-def redeem(conn: Connection, jti: str, gateway_id: str, now: datetime, oldest: datetime) -> bool:
+def redeem(conn: Connection, jti: str, gateway_id: str, address: str, now: datetime, oldest: datetime) -> bool:
     """Use up a ticket. False when it is unknown, used or expired: the row count decides."""
     unused = (tickets.c.jti == jti) & tickets.c.redeemed_at.is_(None) & (tickets.c.expires_at > oldest)
-    values = {"redeemed_at": now, "redeemed_by": gateway_id}
+    values = {"redeemed_at": now, "redeemed_by": gateway_id, "redeemed_from": address}
     return conn.execute(update(tickets).where(unused).values(values)).rowcount == 1
+
+
+def was_redeemed(conn: Connection, jti: str, address: str) -> bool:
+    """Tell whether a ticket was used before, and from this address."""
+    used = (tickets.c.jti == jti) & tickets.c.redeemed_at.is_not(None) & (tickets.c.redeemed_from == address)
+    return conn.execute(select(tickets.c.jti).where(used)).first() is not None

@@ -335,4 +335,5 @@ tickets = Table(
     Column("expires_at", UTCDateTime, nullable=False),
     Column("redeemed_at", UTCDateTime),
     Column("redeemed_by", Id),
+    Column("redeemed_from", Word),
 )

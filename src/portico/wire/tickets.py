@@ -1,6 +1,8 @@
 """Entry tickets: EdDSA-signed JWTs (RFC 7519, RFC 8037) that say where, which protocol, for whom, until when.
 
-An entry ticket lives 60 s at most and is redeemed once. It holds no secret and no password; it is never put in a URL.
+An entry ticket lives 60 s at most and is redeemed once. A session ticket is for clients of their own, which send it again when they
+reconnect: it is first used within five minutes and then good from the same address for as long as its session lives, as the brokers
+see it. Neither holds a secret or a password; they are never put in a URL.
 """
 
 import json
@@ -15,6 +17,8 @@ from joserfc.jwk import KeySet, OKPKey
 
 VERSION = 1
 LIFE_SECONDS = 60
+SESSION_SECONDS = 300
+ENTRY, SESSION = "entry", "session"
 SKEW_SECONDS = 30
 MAX_LENGTH = 4096
 
@@ -37,6 +41,7 @@ class Ticket:
     epoch: int
     issued: int
     expires: int
+    use: str = ENTRY
 
 
 def seal(ticket: Ticket, key: OKPKey) -> str:
@@ -57,8 +62,8 @@ def key_id(text: str) -> str:
         raise BadTicket("no key named") from problem
 
 
-def unseal(text: str, keys: KeySet, now: int) -> Ticket:
-    """Check the signature and times of a ticket and return what it claims. Raises BadTicket."""
+def unseal(text: str, keys: KeySet, now: int, *, again: bool = False) -> Ticket:
+    """Check the signature and times of a ticket and return what it claims; `again`: a session ticket may have expired. Raises BadTicket."""
     if len(text) > MAX_LENGTH:
         raise BadTicket("too long")
     try:
@@ -68,7 +73,8 @@ def unseal(text: str, keys: KeySet, now: int) -> Ticket:
     if token.header.get("typ") != "portico-entry+jwt":
         raise BadTicket("not an entry ticket")
     ticket = _read(token.claims)
-    if not ticket.issued - SKEW_SECONDS <= now <= ticket.expires + SKEW_SECONDS:
+    until = ticket.expires + SKEW_SECONDS
+    if not ticket.issued - SKEW_SECONDS <= now or (now > until and not (again and ticket.use == SESSION)):
         raise BadTicket("expired or not yet valid")
     return ticket
 
@@ -84,6 +90,10 @@ def _read(claims: Mapping[str, Any]) -> Ticket:
         raise BadTicket("claims")
     if not all(isinstance(value, int) and not isinstance(value, bool) for value in numbers.values()):
         raise BadTicket("claims")
-    if numbers["expires"] - numbers["issued"] > LIFE_SECONDS:  # type: ignore[operator]
+    use = claims.get("use", ENTRY)  # absent in tickets of older brokers
+    if use not in (ENTRY, SESSION):
+        raise BadTicket("use")
+    longest = SESSION_SECONDS if use == SESSION else LIFE_SECONDS
+    if numbers["expires"] - numbers["issued"] > longest:  # type: ignore[operator]
         raise BadTicket("lives too long")
-    return Ticket(**texts, **numbers)  # type: ignore[arg-type]
+    return Ticket(**texts, **numbers, use=use)  # type: ignore[arg-type]

@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.domain.model import NoDesktop, Offer
-from portico.services import connect, idempotency, portal
+from portico.services import connect, idempotency, portal, rdp_files
 from portico.services.connect import Connecting
 from portico.web.api.described import answers, errors, record, takes
 from portico.web.api.session import text
@@ -82,6 +83,25 @@ def read(request: Request, id: str, me: Me) -> Response:
 def ticket(request: Request, id: str, me: Me) -> Response:
     """Answer a ticket, which is never to be put into a URL."""
     return JSONResponse(connect.ticket(broker_of(request), me, id), 201, {"Cache-Control": "no-store"})
+
+
+@router.post("/connections/{id}/rdp-file", operation_id="create_rdp_file", status_code=201,
+             summary="Get a signed .rdp file for an RDP client, to be opened within five minutes",
+             responses=answers(201, record("file name type text", name="string", type="string", text="string"), "The file.") | errors(401, 403, 404, 409, 503))  # fmt: skip
+def rdp_file(request: Request, id: str, me: Me) -> Response:
+    """Answer a file that leads through a gateway; it holds a ticket and no password."""
+    made = rdp_files.make(broker_of(request), me, id)
+    return JSONResponse({name: made[name] for name in ("name", "type", "text")}, 201, {"Cache-Control": "no-store"})
+
+
+@router.get("/rdp-publisher", operation_id="get_rdp_publisher", summary="Who signs .rdp files here",
+            responses=answers(200, record("publisher", certificate="string", thumbprint="string"), "Certificate (PEM) and thumbprint.") | errors(401, 403))  # fmt: skip
+def rdp_publisher(request: Request, me: Me) -> Response:
+    """Answer the certificate for the policies of Windows that name trusted publishers of .rdp files."""
+    keys = broker_of(request).keys
+    certificate, _ = keys.rdp_signer
+    pem = certificate.public_bytes(Encoding.PEM).decode()
+    return JSONResponse({"certificate": pem, "thumbprint": keys.rdp_thumbprint})
 
 
 @router.delete("/connections/{id}", operation_id="delete_connection", status_code=204,

@@ -8,7 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from portico.services import connect, release
+from portico.services import connect, rdp_files, release
 from portico.services.connect import Connecting
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, posted, see, signed_in
@@ -36,10 +36,20 @@ def show(request: Request, me: Annotated[SignedIn, Depends(signed_in)], connecti
     """Show how far the desktop is; when it is ready, the viewer."""
     found = connect.view(broker_of(request), me, connection_id)
     is_fragment = "fragment" in request.query_params
-    if found.state in ("ready", "open") and _in_browser(found):
+    as_file = request.query_params.get("in") == "client" and found.protocol in ("", rdp_files.PROTOCOL)
+    if found.state in ("ready", "open") and _in_browser(found) and not as_file:
         return Response(status_code=204, headers={"HX-Refresh": "true"}) if is_fragment else _viewer(request, me, found)
     now = [key for key, _ in STAGES].index(_stage(found)) if _stage(found) in dict(STAGES) else 0
-    return page(request, ARRIVAL, me, connection=found, stages=STAGES, now_at=now, waiting=found.state == "waiting")
+    return page(
+        request,
+        ARRIVAL,
+        me,
+        connection=found,
+        stages=STAGES,
+        now_at=now,
+        waiting=found.state == "waiting",
+        as_file=as_file,
+    )
 
 
 @router.post("/connections/{connection_id}/ticket")
@@ -47,6 +57,15 @@ def give_ticket(request: Request, form: Annotated[FormData, Depends(posted)], co
     """Hand out a ticket for the gateway, as JSON to the viewer's script."""
     answer = connect.ticket(broker_of(request), request.state.me, connection_id)
     return JSONResponse(answer, headers={"Cache-Control": "no-store"})
+
+
+@router.post("/connections/{connection_id}/file")
+def give_file(request: Request, form: Annotated[FormData, Depends(posted)], connection_id: str) -> Response:
+    """Hand out a file for the RDP client of the person's device."""
+    made = rdp_files.make(broker_of(request), request.state.me, connection_id)
+    name = made["name"].encode("ascii", "ignore").decode().replace('"', "") or "desktop.rdp"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(made["text"].encode(), media_type=made["type"], headers=headers)
 
 
 @router.post("/connections/{connection_id}/disconnect")

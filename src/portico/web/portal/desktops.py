@@ -43,7 +43,7 @@ def open_desktop(request: Request, form: Annotated[FormData, Depends(posted)]) -
     outcome = connect.connect(broker_of(request), me, offer, client_of(request), protocol)
     if isinstance(outcome, NoDesktop):
         return home(request, me, status=409, refused={offer: outcome.reason})
-    return see(request, f"/connections/{outcome.id}")
+    return see(request, f"/connections/{outcome.id}" + ("?in=client" if form.get("in") == "client" else ""))
 
 
 @router.post("/assignments/{assignment_id}/{action}")

@@ -104,8 +104,21 @@ export class Channel extends Beside {
     socket.onerror = (event) => this.onerror?.(event);
   }
 
+  // noVNC looks for these on the object and its own class, not on what that extends.
   get protocol() {
     return this.socket.protocol;
+  }
+
+  get readyState() {
+    return super.readyState;
+  }
+
+  send(data) {
+    super.send(data);
+  }
+
+  close() {
+    super.close();
   }
 
   get onmessage() {

@@ -1,0 +1,56 @@
+"""Files for RDP clients of their own: through a gateway, signed, with a session ticket instead of a password."""
+
+import secrets
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from portico.domain.connect import ConnectStage
+from portico.domain.model import Client, Reason
+from portico.errors import Conflict, Unavailable
+from portico.ports.display import LaunchContext, Target
+from portico.services import connect
+from portico.services.broker import Broker
+from portico.services.explaining import sentence
+from portico.services.rdp_signature import sign
+from portico.services.sessions import SignedIn
+from portico.store import connections, fleet
+from portico.wire.tickets import SESSION, SESSION_SECONDS, Ticket, seal
+
+PROTOCOL = "rdp"
+
+
+def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
+    """Return an .rdp file (wire.launch, kind "file") for one's own connection, good for a client that opens it within five minutes.
+
+    Raises NotFound, Conflict with the reason, Unavailable.
+    """
+    row, assignment, desktop = connect.load(broker, me, connection_id)
+    seen = connect.view(broker, me, connection_id)
+    if seen.progress.stage is not ConnectStage.READY:
+        raise Conflict(sentence(seen.progress.reason or Reason("desktop.preparing")))
+    if seen.protocol != PROTOCOL or broker.displays.get(PROTOCOL) is None:
+        raise Conflict("Only RDP opens in an RDP client. Choose RDP to open the desktop.")
+    now = broker.now()
+    with broker.db.write() as conn:
+        if not fleet.list_live_gateways(conn, now - timedelta(seconds=connect.GATEWAY_SECONDS)):
+            raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
+        jti = secrets.token_hex(18)
+        connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=SESSION_SECONDS))
+        connections.set_state(conn, connection_id, connect.REOPENED, "ready", closed_at=None, close_reason="")
+    issued = int(now.timestamp())
+    claims = Ticket(
+        jti=jti, connection=connection_id, assignment=assignment.id, user=me.user.id, protocol=PROTOCOL, realm=desktop.realm,
+        gateway="*", epoch=assignment.epoch, issued=issued, expires=issued + SESSION_SECONDS, use=SESSION,
+    )  # fmt: skip
+    front = urlsplit(broker.config.public_url)
+    host, port = front.hostname or "localhost", front.port or 443
+    values = {"GATEWAY": host if port == 443 else f"{host}:{port}", "TOKEN": seal(claims, broker.keys.signing)}
+    plan, _ = connect.plan_of(broker, assignment)
+    client = replace(Client(row.client_address), kind="connect")
+    context = LaunchContext(row.id, client, me.user.login_name, values)
+    # The target's name is the gateway's, whose certificate the client sees; where the session goes is in the ticket.
+    launch = broker.displays[PROTOCOL].launch(Target(host, 3389, desktop.display_name or desktop.name), plan, context)
+    certificate, key = broker.keys.rdp_signer
+    return {**launch, "text": sign(launch["text"], certificate, key)}
