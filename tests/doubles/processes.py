@@ -63,6 +63,7 @@ class GatewayProcess(Service):
         port = free_port()
         known = {
             "gateway_listen": f"127.0.0.1:{port}",
+            "rdgateway_listen": "",
             "gateway_token": "token-1",
             "broker_url": broker.url,
             "ca_fingerprint": broker.authority.fingerprint,

@@ -218,6 +218,25 @@ def test_an_administrator_ends_the_session_and_the_page_says_who(lab: Lab, open_
 
 
 @pytest.mark.capability("S057")
+def test_the_last_moments_of_a_session_are_counted(lab: Lab, open_page: Callable[..., Page]) -> None:
+    """Who does nothing is asked whether he is still there, may stay by a key, and is told in the end why it ended."""
+    page = open_page("idle", "vnc", {"idle_seconds": 16})
+    reaches(page, "connected")
+    countdown = page.get_by_test_id("countdown")
+    expect(countdown).to_contain_text("Still there?", timeout=30_000)
+    page.screenshot(path=PICTURES / "countdown-wide-light.png")
+    page.keyboard.type("x")
+    expect(countdown).to_be_hidden(timeout=10_000)
+    reaches(page, "ended")
+    expect(page.get_by_test_id("overlay")).to_contain_text("because nobody used it")
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 200))
+    page = open_page("timed", "ssh", {"expires_at": moment}, viewport=NARROW, color_scheme="dark")
+    reaches(page, "connected")
+    expect(page.get_by_test_id("countdown")).to_contain_text("The session ends in 3:")
+    page.screenshot(path=PICTURES / "countdown-narrow-dark.png")
+
+
+@pytest.mark.capability("S057")
 def test_the_toolbar_is_reached_and_left_by_keyboard(lab: Lab, open_page: Callable[..., Page]) -> None:
     """Ctrl + Alt + Shift shows the pill and takes the focus there, Escape gives it back and ends nothing."""
     page = open_page("keyboard", "vnc")

@@ -424,7 +424,26 @@ def test_idle_and_expired_sessions_end(lab: Lab, desktop: VncServer) -> None:
     idle, _ = lab.enter("vnc", grant_vnc(lab, desktop, "idle", idle_seconds=1))
     moment = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 1))
     expired, _ = lab.enter("vnc", grant_vnc(lab, desktop, "expired", expires_at=moment))
-    assert close_code(idle) == 4003 and close_code(expired) == 4003
+    assert close_code(idle) == 4010 and close_code(expired) == 4011
+
+
+@pytest.mark.capability("S031")
+def test_who_does_nothing_is_warned_and_may_stay(lab: Lab, desktop: VncServer) -> None:
+    """The page is told before an idle session ends, and told again when a key saves it."""
+    client, _ = lab.enter("vnc", grant_vnc(lab, desktop, "warned", idle_seconds=8))
+    rfb_init(client)
+
+    def told() -> dict[str, Any]:
+        while not isinstance(message := client.recv(timeout=20), str):
+            continue
+        fields: dict[str, Any] = json.loads(message)
+        return fields
+
+    assert 0 < told()["idle_in"] <= 4
+    client.send(struct.pack(">BBxxI", 4, 1, 0x61))
+    assert told() == {"idle_in": None}
+    assert 0 < told()["idle_in"] <= 4
+    assert close_code(client) == 4010
 
 
 @pytest.mark.capability("S031")

@@ -23,9 +23,9 @@ session bpp:i:32
 audiomode:i:0
 keyboardhook:i:2
 redirectclipboard:i:{CLIPBOARD}
-redirectprinters:i:0
+redirectprinters:i:{PRINTERS}
 redirectsmartcards:i:0
-drivestoredirect:s:
+drivestoredirect:s:{DRIVES}
 devicestoredirect:s:
 autoreconnection enabled:i:1
 networkautodetect:i:1
@@ -61,6 +61,8 @@ class Rdp:
             "USER": context.login_name,
             # The client knows one switch for both directions, so one that is forbidden forbids both.
             "CLIPBOARD": "1" if plan.clipboard_in and plan.clipboard_out else "0",
+            "PRINTERS": "1" if plan.printers else "0",
+            "DRIVES": "*" if plan.drives else "",
         }
         template = TEMPLATE + (GATEWAY_TEMPLATE if "GATEWAY" in values else "")
         lines = (render(line, values, "rdp") for line in template.splitlines())

@@ -14,6 +14,7 @@ from portico.domain.axes import PowerAction as PowerAction
 from portico.domain.axes import SessionState as SessionState
 from portico.domain.axes import Stage as Stage
 from portico.domain.axes import Status as Status
+from portico.domain.protocol_plan import ProtocolPlan as ProtocolPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,20 +231,6 @@ class Pool:
     failures_in_row: int = 0
     stopped_reason: str = ""  # the code of why provisioning stopped or pauses; empty while it works
     paused_until: datetime | None = None  # None with a reason: until an administrator acts
-    version: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ProtocolPlan:
-    """Which protocols may be used, best first, and what a session may do."""
-
-    id: str
-    tenant_id: str
-    name: str
-    protocols: tuple[str, ...] = ("vnc", "ssh", "rdp")
-    clipboard_in: bool = True
-    clipboard_out: bool = True
-    view_only: bool = False
     version: int = 1
 
 

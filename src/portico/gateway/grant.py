@@ -28,6 +28,10 @@ class SessionPolicy:
 
     clipboard_in: bool
     clipboard_out: bool
+    files_in: bool
+    files_out: bool
+    drives: bool
+    printers: bool
     view_only: bool
     idle_seconds: int | None
     expires_at: float | None
@@ -37,6 +41,8 @@ class SessionPolicy:
         return {
             "clipboard_in": self.clipboard_in,
             "clipboard_out": self.clipboard_out,
+            "files_in": self.files_in,
+            "files_out": self.files_out,
             "view_only": self.view_only,
             "idle_seconds": self.idle_seconds,
             "expires_at": self.expires_at,
@@ -86,6 +92,10 @@ def parse_grant(fields: Mapping[str, Any]) -> Grant:
             # A switch that is missing is off: a policy that cannot be read must not open anything.
             clipboard_in=_get(policy, "clipboard_in", bool, False),
             clipboard_out=_get(policy, "clipboard_out", bool, False),
+            files_in=_get(policy, "files_in", bool, False),
+            files_out=_get(policy, "files_out", bool, False),
+            drives=_get(policy, "drives", bool, False),
+            printers=_get(policy, "printers", bool, False),
             view_only=_get(policy, "view_only", bool, False),
             idle_seconds=_get(policy, "idle_seconds", int, None),
             expires_at=_moment(policy.get("expires_at")),

@@ -23,9 +23,11 @@ HANDSHAKE_SECONDS = 20.0
 
 
 def switches(grant: Grant) -> Switches:
-    """Return what the grant allows on the channels; an onlooker gets none."""
+    """Return what the grant allows on the channels."""
     policy = grant.policy
-    return Switches(policy.clipboard_in, policy.clipboard_out, False, False, False, False)
+    return Switches(
+        policy.clipboard_in, policy.clipboard_out, policy.files_in, policy.files_out, policy.drives, policy.printers
+    )
 
 
 class RdpDesktop(Conversation):

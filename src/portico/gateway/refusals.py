@@ -10,6 +10,8 @@ SENTENCES = {
     "desktop.refused": "The desktop did not accept the connection.",
     "credentials.wanted": "The desktop asks for a user name and a password.",
     "desktop.changed": "The desktop shows another certificate than the one it reported. An administrator must look into it.",
+    "idle": "The session ended because nobody used it.",
+    "time.up": "The session's time is up.",
     "closed.by_administrator": "An administrator closed the session.",
     "closed.elsewhere": "The desktop was opened on another device.",
     "broker.unreachable": "The broker does not answer, so no new session can be opened. Running sessions go on.",

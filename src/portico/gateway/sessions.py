@@ -1,7 +1,7 @@
 """The sessions that live in this gateway: opened, counted, ended one by one or all."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from portico.wire.gateway import CLOSE
 
 log = logs.get(__name__)
 
+WARN_SECONDS = 60
 LEFT = "browser.left"  # reasons of a closed event besides the names of CLOSE
 DESKTOP_CLOSED = "desktop.closed"
 
@@ -58,6 +59,7 @@ class Session:
     bytes_out: int = 0
     last_input: float = field(default_factory=time.monotonic)
     ended: bool = False
+    warned: bool = False
 
     def end(self, reason: str) -> None:
         """End both sides, once: with the close code of this reason, or 1000 if it has none."""
@@ -71,12 +73,24 @@ class Session:
         else:
             self.socket.close(NORMAL, reason)
 
-    def is_over(self, now: float, monotonic: float) -> bool:
-        """Whether its time is up, or nobody used it for longer than its policy allows."""
+    def over(self, now: float, monotonic: float) -> str:
+        """Return why it ends by its policy (a name of CLOSE): its time is up, or nobody used it for too long; else nothing."""
         policy = self.grant.policy
         if policy.expires_at is not None and now >= policy.expires_at:
-            return True
-        return policy.idle_seconds is not None and monotonic - self.last_input >= policy.idle_seconds
+            return "time.up"
+        idle = policy.idle_seconds is not None and monotonic - self.last_input >= policy.idle_seconds
+        return "idle" if idle else ""
+
+    def warn(self, monotonic: float) -> None:
+        """Tell the person that the session will end for want of input, and that it will not when there is some again."""
+        limit = self.grant.policy.idle_seconds
+        if limit is None:
+            return
+        left = limit - (monotonic - self.last_input)
+        near = left <= min(WARN_SECONDS, limit / 2)
+        if near != self.warned:
+            self.warned = near
+            self.socket.send_object({"idle_in": max(0, round(left)) if near else None})
 
 
 OnEvent = Callable[[str, Session, str], None]  # kind, session, reason
@@ -124,11 +138,12 @@ class Sessions:
 
     def sweep(self, now: float, monotonic: float) -> None:
         """End the sessions whose time is up."""
-        for session in self._over(now, monotonic):
-            session.end("session.ended")
-
-    def _over(self, now: float, monotonic: float) -> Iterable[Session]:
-        return [session for session in self._live.values() if session.is_over(now, monotonic)]
+        for session in list(self._live.values()):
+            reason = session.over(now, monotonic)
+            if reason:
+                session.end(reason)
+            else:
+                session.warn(monotonic)
 
     def _ended(self, session: Session, reason: str) -> None:
         if self._live.get(session.grant.connection) is session:

@@ -69,6 +69,7 @@ def settings(state: Path, port: int, host: str) -> dict[str, str | list[str]]:
         "broker_url": f"https://{broker}",
         "public_url": f"https://{host}:{port}",
         "gateway_listen": gateway,
+        "rdgateway_listen": f"127.0.0.1:{free_port()}",
         "gateway_name": "demo",
         "front_listen": f"{'127.0.0.1' if host == 'localhost' else '0.0.0.0'}:{port}",  # noqa: S104 - asked for by --host
         "egress_allow": ["127.0.0.0/8"],

@@ -118,6 +118,8 @@ def _disk(state: Path) -> Iterable[Finding]:
 
 def _listeners(config: Config) -> Iterable[Finding]:
     wanted = {"listen": config.listen, "gateway_listen": config.gateway_listen, "front_listen": config.front_listen}
+    if config.rdgateway_listen:
+        wanted["rdgateway_listen"] = config.rdgateway_listen
     seen: dict[str, str] = {}
     for name, address in wanted.items():
         host, _, port = address.rpartition(":")

@@ -196,7 +196,20 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "protocols": Spec("Protocols", "Best first."),
         "clipboard_in": Spec("Clipboard into the desktop"),
         "clipboard_out": Spec("Clipboard out of the desktop"),
+        "files_in": Spec("Files into the desktop", "By the clipboard of RDP."),
+        "files_out": Spec("Files out of the desktop", "By the clipboard of RDP."),
+        "drives": Spec("Drives of the device", "For RDP clients of a device; browsers have none."),
+        "printers": Spec("Printers of the device", "For RDP clients of a device."),
         "view_only": Spec("View only", "No keyboard, no mouse."),
+        "idle_minutes": Spec("End a session without input after", "Empty: never.", "minutes", 1, 10_080),
+        "max_minutes": Spec(
+            "End a session in any case after", "Empty: never. A new one may be opened.", "minutes", 1, 10_080
+        ),
+        "deep_colour": Spec(
+            "32 bits a pixel for RDP in the browser",
+            "Off for a desktop that shows no picture with it.",
+            advanced=True,
+        ),
     },
     "power-plans": _POWER_PLAN,
     "release-plans": _RELEASE_PLAN,

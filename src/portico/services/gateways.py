@@ -3,11 +3,12 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from portico.domain.access import Actor, Level
+from portico.domain.model import ProtocolPlan
 from portico.domain.states import USABLE, Event
 from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Unauthenticated, Unavailable
 from portico.services import agent_channel, endings, evidence
@@ -161,13 +162,21 @@ def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[st
         "epoch": assignment.epoch,
         "user": login_name,
         "protocol": ticket.protocol,
-        "target": {"host": desktop.target, "port": port, "realm": desktop.realm},
+        "target": {"host": desktop.target, "port": port, "realm": desktop.realm, "deep_colour": plan.deep_colour},
         "credentials": credentials,
-        "policy": {
-            "clipboard_in": plan.clipboard_in, "clipboard_out": plan.clipboard_out, "view_only": plan.view_only,
-            "idle_seconds": None, "expires_at": None,
-        },
-    }  # fmt: skip
+        "policy": _policy(plan, row.created_at),
+    }
+
+
+def _policy(plan: ProtocolPlan, begun: datetime) -> dict[str, Any]:
+    """Return what a session may do. Its time counts from the beginning of the connection, so that coming back gives no more."""
+    switches = ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "view_only")
+    end = None if plan.max_minutes is None else begun + timedelta(minutes=plan.max_minutes)
+    return {
+        **{name: getattr(plan, name) for name in switches},
+        "idle_seconds": None if plan.idle_minutes is None else plan.idle_minutes * 60,
+        "expires_at": end and end.isoformat(),
+    }
 
 
 def _credentials(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> tuple[int, dict[str, Any]]:

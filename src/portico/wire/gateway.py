@@ -26,7 +26,8 @@ GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "pro
                       "certificates": [SHA-256 of a certificate in hex]? (what the desktop may show over TLS; none: any),
                       "deep_colour": bool? (rdp: ask for 32 bits a pixel; true where it is missing)},
            "credentials": {"username": str, "domain": str?, "password": str?, "ssh_key": PEM?, "ssh_certificate": str?, "ssh_host_keys": [str]?},
-           "policy": {"clipboard_in": bool, "clipboard_out": bool, "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null}}
+           "policy": {"clipboard_in": bool, "clipboard_out": bool, "files_in": bool, "files_out": bool, "drives": bool, "printers": bool,
+                      "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null}}
 
 Tickets (wire.tickets) are EdDSA-signed and single use: the gateway checks the signature offline, then redeems. If no broker answers in
 2 s a gateway refuses new entry tickets that need credentials (they come only with the GRANT) and says so; running sessions go on.
@@ -41,6 +42,7 @@ Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss:
     answer as text comes its RDCleanPath response, then binary both ways is RDP as within TLS. `layout` is the keyboard's, as Windows
     numbers it. Before its request the page may send text {"log_in": {"username": str, "password": str, "domain": str?}}: what the
     person typed, used where the GRANT has no password. What the client says of security, log-in and colours is overwritten.
+    all: text {"idle_in": seconds | null} to the browser: nobody has used the session, it will end; null when somebody does again
     all: text {"ping": int} from the browser is answered {"pong": the same}, so that the page can show the round-trip time
  5. the gateway ends with a close code of CLOSE, whose name is the close reason; 1000 when the desktop ended the session itself
 """
@@ -59,5 +61,7 @@ CLOSE = {
     "broker.unreachable": 4008,
     "draining": 4009,
     "credentials.wanted": 4013,  # the broker has no password for the desktop: the page asks the person (with "username")
+    "idle": 4010,  # nobody used the session for as long as the plan allows
+    "time.up": 4011,  # it has lasted as long as the plan allows
     "desktop.changed": 4012,  # the desktop shows another certificate or host key than the one that it reported
 }

@@ -35,9 +35,9 @@ session bpp:i:32
 audiomode:i:0
 keyboardhook:i:2
 redirectclipboard:i:1
-redirectprinters:i:0
+redirectprinters:i:1
 redirectsmartcards:i:0
-drivestoredirect:s:
+drivestoredirect:s:*
 devicestoredirect:s:
 autoreconnection enabled:i:1
 networkautodetect:i:1

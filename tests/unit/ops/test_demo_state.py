@@ -67,7 +67,7 @@ def test_the_settings_can_be_read_back(state):
     config = load(file, {})
     assert config.state == state
     assert config.egress_allow == ("127.0.0.0/8",)
-    assert len({config.listen, config.gateway_listen, config.front_listen}) == 3
+    assert len({config.listen, config.gateway_listen, config.rdgateway_listen, config.front_listen}) == 4
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert tomllib.loads(file.read_text())["public_url"] == "https://localhost:8443"
 

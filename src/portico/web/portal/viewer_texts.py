@@ -42,6 +42,12 @@ TEXTS = {
     "log_in.username": N_("User name"),
     "log_in.password": N_("Password"),
     "log_in.connect": N_("Connect"),
+    "ended.idle": N_(
+        "The session was ended because nobody used it. Your programs go on running for as long as the plans of this desktop allow."
+    ),
+    "ended.time.up": N_("The session has lasted as long as it may. Connect again to go on."),
+    "countdown.idle": N_("Still there? Without input the session ends in {time}."),
+    "countdown.time": N_("The session ends in {time}."),
     "toolbar": N_("Session"),
     "toolbar.grip": N_("Session toolbar: drag it aside, or move it with Shift and the arrow keys"),
     "toolbar.show": N_("Show the session toolbar (Ctrl + Alt + Shift)"),

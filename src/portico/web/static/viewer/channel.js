@@ -21,6 +21,8 @@ const CODES = {
   4007: "closed.elsewhere",
   4008: "broker.unreachable",
   4009: "draining",
+  4010: "idle",
+  4011: "time.up",
   4012: "desktop.changed",
   4013: "credentials.wanted",
 };

@@ -7,6 +7,7 @@
 
 import { Closed, enter } from "./channel.js";
 import { Clipboard } from "./clipboard.js";
+import { Countdown } from "./countdown.js";
 import { addStyle, make } from "./elements.js";
 import { KeyRow, keysPanel } from "./keyboard.js";
 import { Overlay } from "./overlay.js";
@@ -37,6 +38,7 @@ let logIn = null; // what the person typed for this desktop; kept for as long as
 const stage = make("div", { className: "viewer-stage" });
 page.append(stage);
 const overlay = new Overlay(page);
+const countdown = new Countdown(page);
 const clipboard = new Clipboard();
 const keyRow = new KeyRow(page);
 const keys = keysPanel();
@@ -126,6 +128,9 @@ function start(open, policy) {
       again();
     },
   });
+  const hear = channel.ontext;
+  channel.ontext = (fields) => ("idle_in" in fields ? countdown.idle(fields.idle_in) : hear(fields));
+  countdown.start(policy);
   clipboard.attach(display, policy);
   keyRow.attach(display);
   keys.fill(display.combinations);
@@ -216,6 +221,7 @@ function ended(reason) {
 /** Forget the display and the channel, if there are any. */
 function clear() {
   clearInterval(retry);
+  countdown.stop();
   const [oldDisplay, oldChannel] = [display, channel];
   display = channel = null;
   if (oldChannel) oldChannel.onended = () => {};

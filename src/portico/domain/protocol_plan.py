@@ -1,0 +1,24 @@
+"""The plan by which people reach a desktop."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolPlan:
+    """Which protocols may be used, best first, and what a session may do."""
+
+    id: str
+    tenant_id: str
+    name: str
+    protocols: tuple[str, ...] = ("vnc", "ssh", "rdp")
+    clipboard_in: bool = True
+    clipboard_out: bool = True
+    files_in: bool = True
+    files_out: bool = True
+    drives: bool = True
+    printers: bool = True
+    view_only: bool = False
+    idle_minutes: int | None = None  # without input for so long ends the session; None: never
+    max_minutes: int | None = None  # how long a connection may last; None: for ever
+    deep_colour: bool = True  # an RDP desktop in the browser sends 32 bits a pixel
+    version: int = 1
