@@ -277,13 +277,13 @@ def test_two_brokers_that_start_at_once_agree_on_one_set_of_keys(fresh_database_
         conn.execute(t.keys.delete())
     barrier = threading.Barrier(4)
 
-    def start(number: int) -> tuple[str, str, str]:
+    def start(number: int) -> tuple[str, str, str, str]:
         db = Database(fresh_database_url)
         barrier.wait(30)
         vault = Vault(tmp_path / "fresh-keys")
         ring = KeyRing(broker.db if db.is_sqlite else db, vault, broker.now())
         db.dispose()
-        return ring.ca_fingerprint, ring.signing.as_dict()["x"], ring.ssh_user_ca
+        return ring.ca_fingerprint, ring.signing.as_dict()["x"], ring.ssh_user_ca, ring.rdp_thumbprint
 
     with ThreadPoolExecutor(4) as threads:
         assert len(set(threads.map(start, range(4)))) == 1
@@ -291,6 +291,7 @@ def test_two_brokers_that_start_at_once_agree_on_one_set_of_keys(fresh_database_
         "tickets-1",
         "ca-1",
         "ssh_user_ca-1",
+        "rdp-1",
     }
     broker.db.dispose()
 
