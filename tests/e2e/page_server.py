@@ -87,6 +87,7 @@ def launch() -> Iterator[Browser]:
 def log_in(page: Page, url: str) -> None:
     """Log in as the administrator by keyboard alone: the first field has the focus."""
     page.goto(f"{url}/login")
+    page.wait_for_selector("input:focus")  # a busy machine sets it a moment after the page stands
     page.keyboard.type("admin")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
