@@ -24,6 +24,8 @@ class Config:
     # the gateway
     gateway_listen: str = "127.0.0.1:8445"  # the gateway's own HTTPS
     rdgateway_listen: str = "127.0.0.1:8446"  # the gateway's door for RDP clients (RD Gateway); empty: none
+    forward_listen: str = "127.0.0.1"  # the address on which ports for clients' own protocols open; empty: none
+    forward_ports: str = "20001-23000"  # those of them that may be any
     gateway_name: str = "gateway"  # what the console calls this gateway
     gateway_token: str = field(default="", repr=False)  # one-time enrolment token
     gateway_certificate: Path = Path()  # PEM files of its listener; empty: signed by the deployment at enrolment

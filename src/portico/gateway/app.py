@@ -17,6 +17,7 @@ from portico.gateway import identity as identities
 from portico.gateway.broker import Broker
 from portico.gateway.control import Control
 from portico.gateway.doors import Doors
+from portico.gateway.forwards import Forward, Forwards
 from portico.gateway.rdgateway import RdGateway
 from portico.gateway.reports import Reports
 from portico.gateway.sessions import Session, Sessions
@@ -92,7 +93,8 @@ class Gateway:
         self._config = config
         self._broker = Broker(config.broker_url, Trust(config.ca_fingerprint, identities.home(config) / "ca.pem"))
         self._sessions = Sessions(self._report)
-        self._reports = Reports(self._broker, lambda: self._sessions.connections)
+        self._forwards = _forwards(config, self._report_forward)
+        self._reports = Reports(self._broker, self._live)
         self._doors: Doors | None = None
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -113,7 +115,7 @@ class Gateway:
         def keep_keys(keys: dict[str, Any]) -> None:
             identities.save(config, identities.with_keys(identity, keys))
 
-        control = Control(self._broker, self._sessions, doors, keep_keys)
+        control = Control(self._broker, self._sessions, self._forwards, doors, keep_keys, self._refuse_forward)
         await self._listen(doors)
         await self._listen_rdgateway(doors)
         for work in (self._reports.run(), control.run(), self._sweep()):
@@ -131,6 +133,8 @@ class Gateway:
             if server is not None:
                 server.close()
         self._sessions.close_all("draining")
+        if self._forwards is not None:
+            self._forwards.close_all()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -181,9 +185,32 @@ class Gateway:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._sessions.sweep(time.time(), time.monotonic())
+            if self._forwards is not None:
+                self._forwards.sweep(time.time(), time.monotonic())
+
+    def _live(self) -> list[str]:
+        return self._sessions.connections + (self._forwards.connections if self._forwards is not None else [])
+
+    def _report_forward(self, kind: str, forward: Forward, reason: str) -> None:
+        ports = [[theirs, ours] for theirs, ours in forward.ports.items()]
+        more = {"ports": ports} if kind == "listening" else {}
+        self._reports.add(kind, forward.order.connection, reason, forward.bytes_in, forward.bytes_out, **more)
+
+    def _refuse_forward(self, connection: str, reason: str) -> None:
+        self._reports.add("closed", connection, reason, 0, 0)
 
     def _report(self, kind: str, session: Session, reason: str) -> None:
         self._reports.add(kind, session.grant.connection, reason, session.bytes_in, session.bytes_out)
+
+
+def _forwards(config: Config, on_event: Callable[[str, Forward, str], None]) -> Forwards | None:
+    """Return the place of forwards, None where the gateway opens no ports. Raises Invalid naming the setting."""
+    if not config.forward_listen:
+        return None
+    first, _, last = config.forward_ports.partition("-")
+    if not (first.isdecimal() and last.isdecimal() and 1024 <= int(first) <= int(last) <= 65535):
+        raise Invalid("forward_ports must be FIRST-LAST, as in 20001-23000", {"forward_ports": "FIRST-LAST is wanted"})
+    return Forwards(config.forward_listen, (int(first), int(last)), on_event)
 
 
 def split_listen(text: str, name: str) -> tuple[str, int]:

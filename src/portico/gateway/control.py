@@ -1,4 +1,4 @@
-"""What the brokers want of this gateway, held open as one long question: close a session, take new keys, drain."""
+"""What the brokers want of this gateway, held open as one long question: close a session, forward ports, take new keys, drain."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -9,7 +9,9 @@ from portico import logs
 from portico.errors import Invalid, Unavailable
 from portico.gateway.broker import Broker
 from portico.gateway.doors import Doors
+from portico.gateway.forwards import Forwards
 from portico.gateway.identity import key_set
+from portico.gateway.order import BadOrder, parse_order
 from portico.gateway.sessions import Sessions
 from portico.wire.gateway import CLOSE
 
@@ -20,15 +22,23 @@ LEAST_SECONDS = 0.2  # between two questions, should a broker answer at once wit
 
 
 class Control:
-    """Applies the brokers' messages in order. `keep_keys` is told new signing keys."""
+    """Applies the brokers' messages in order. `keep_keys` is told new signing keys, `refuse` a connection and why it is not forwarded."""
 
     def __init__(
-        self, broker: Broker, sessions: Sessions, doors: Doors, keep_keys: Callable[[dict[str, Any]], None]
+        self,
+        broker: Broker,
+        sessions: Sessions,
+        forwards: Forwards | None,
+        doors: Doors,
+        keep_keys: Callable[[dict[str, Any]], None],
+        refuse: Callable[[str, str], None],
     ) -> None:
         self._broker = broker
         self._sessions = sessions
+        self._forwards = forwards
         self._doors = doors
         self._keep_keys = keep_keys
+        self._refuse = refuse
         self._after = 0
 
     async def run(self) -> None:
@@ -64,7 +74,12 @@ class Control:
         if kind == "close":
             reason = str(message.get("reason", ""))
             log.info("broker closes a session", connection=message.get("connection"), reason=reason)
-            self._sessions.close(str(message.get("connection", "")), reason if reason in CLOSE else "session.ended")
+            code, connection = reason if reason in CLOSE else "session.ended", str(message.get("connection", ""))
+            self._sessions.close(connection, code)
+            if self._forwards is not None:
+                self._forwards.close(connection, code)
+        elif kind == "forward":
+            self._forward(message)
         elif kind == "keys":
             self._take_keys(message.get("keys"))
         elif kind == "drain":
@@ -72,6 +87,19 @@ class Control:
             log.info("drain", on=self._doors.draining)
         else:
             log.warning("unknown control message", kind=str(kind))
+
+    def _forward(self, message: Mapping[str, Any]) -> None:
+        try:
+            order = parse_order(message)
+        except BadOrder as problem:
+            log.error("a forward cannot be read", field=str(problem))
+            return
+        if self._forwards is None:
+            self._refuse(order.connection, "forward.off")
+        elif order.realm != self._doors.realm:
+            self._refuse(order.connection, "forward.no_address")
+        else:
+            self._forwards.take(order)
 
     def _take_keys(self, keys: object) -> None:
         try:

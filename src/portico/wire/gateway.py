@@ -11,15 +11,26 @@ POST /gateway/v1/enroll   {"v": 1, "token": str, "name": str, "version": str, "p
 POST /gateway/v1/redeem   {"ticket": str, "client_address": str}
                           → GRANT   |  401 forged/expired · 409 used · 410 its assignment has ended · 403 for another gateway (problem+json)
 POST /gateway/v1/report   {"v": 1, "boot_id": str, "sequence": int, "load": {"sessions": int, "cpu": float},
-                           "live": [connection ids], "events": [{"kind": "opened"|"closed", "connection": str, "at": ISO 8601,
-                           "sequence": int, "reason": str, "bytes_in": int, "bytes_out": int}]}   → {"ok": true}
+                           "live": [connection ids], "events": [{"kind": "opened"|"closed"|"listening", "connection": str,
+                           "at": ISO 8601, "sequence": int, "reason": str, "bytes_in": int, "bytes_out": int,
+                           "ports": [[the desktop's, the gateway's]]? (listening)}]}   → {"ok": true}
                           sent at once for events, else every 10 s as heartbeat; events are kept and resent until answered.
                           `live` lets the broker repair what a lost event left.
 GET  /gateway/v1/control?after=N   held open ≤ 25 s → {"messages": [MESSAGE], "last": N}
 
 MESSAGE   {"id": int, "kind": "close", "connection": str, "reason": str} | {"id": int, "kind": "keys", "keys": JWKS}
-          | {"id": int, "kind": "drain", "on": bool}
+          | {"id": int, "kind": "drain", "on": bool} | {"id": int, "kind": "forward", FORWARD}
           (a close's `reason` is a name of CLOSE; any other text counts as "session.ended" and goes into the log)
+
+FORWARD   {"connection": str, "client": address that may come in, "host": str, "realm": str, "mode": "same_port"|"random_filtered"|"random",
+           "targets": [["tcp"|"udp", port of the desktop]], "fixed": bool (the client can use no other port than the desktop's),
+           "ports": [int]? (those it had, after the gateway was started anew, one for each port number of targets),
+           "idle_seconds": int|null, "expires_at": ISO 8601|null}
+          opens ports for a client that speaks a protocol of its own. Answered by an event: "listening", or "closed" with a reason
+          ("forward.no_port", "forward.port_taken", "forward.no_address", "forward.too_many", "forward.off"). Then "opened" when somebody
+          comes, and "closed" when the forward has ended: by a close, its policy ("idle", "time.up"), or because nobody came or is there
+          any more ("forward.unused", "client.left"). In mode "random" the first address that comes is the client's from then on.
+          A gateway that starts anew (another boot_id) is sent the forwards that still count.
 
 GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "protocol": "vnc"|"ssh"|"rdp",
            "target": {"host": str, "port": int, "realm": str,
