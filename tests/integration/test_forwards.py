@@ -18,7 +18,7 @@ from doubles.desktops import SshServer, free_port, wait_until
 from doubles.processes import GatewayProcess
 
 pytestmark = pytest.mark.capability("S014", "S016", "S031", "S068")
-MODES = ("same_port", "random_filtered", "random")
+MODES = ("same_port", "random_filtered", "random_open")
 PERSON, STRANGER = "127.0.0.21", "127.0.0.22"
 SPAN = range(20001, 23001)
 
@@ -179,7 +179,7 @@ def test_two_people_share_the_port_of_their_desktops(lab: Lab) -> None:
 
 def test_a_port_without_filter_is_for_whoever_comes_first(lab: Lab) -> None:
     """So that a stranger who finds the port later meets nobody."""
-    port = lab.forward("first", "random", client=PERSON)
+    port = lab.forward("first", "random_open", client=PERSON)
     with closing(tcp(port, STRANGER)) as client:
         assert says(client, b"roaming") == b"127.0.0.31 roaming"
     assert refused(port, PERSON)
@@ -226,9 +226,9 @@ def test_a_forward_ends_with_its_time_and_when_it_is_idle(lab: Lab) -> None:
 
 def test_what_cannot_be_forwarded_says_why(lab: Lab) -> None:
     """A foreign realm, a name without address, a port that another program has; nonsense is passed over."""
-    lab.ask("foreign", "random", realm="elsewhere")
+    lab.ask("foreign", "random_open", realm="elsewhere")
     assert lab.told("closed", "foreign")["reason"] == "forward.no_address"
-    lab.ask("unknown", "random", host="no-such-host.invalid")
+    lab.ask("unknown", "random_open", host="no-such-host.invalid")
     assert lab.told("closed", "unknown")["reason"] == "forward.no_address"
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         number = taken.getsockname()[1]
@@ -241,7 +241,7 @@ def test_what_cannot_be_forwarded_says_why(lab: Lab) -> None:
         {"client": "nobody"},
         {"ports": [1, 2, 3]},
     ):
-        lab.ask("nonsense", **{"mode": "random", **nonsense})
+        lab.ask("nonsense", **{"mode": "random_open", **nonsense})
     lab.ask("after", "random_filtered")
     lab.told("listening", "after")
     assert not [event for event in lab.broker.events() if event["connection"] == "nonsense"]

@@ -15,8 +15,3 @@ def in_browser(context: LaunchContext) -> bool:
 def viewer(context: LaunchContext) -> dict[str, Any]:
     """Return the launch description of the viewer page of a connection."""
     return {"kind": "browser", "url": f"/connections/{quote(context.connection_id, safe='')}"}
-
-
-def authority(host: str, port: int) -> str:
-    """Return host and port as URIs write them (RFC 3986, section 3.2): IPv6 addresses in brackets."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -49,6 +49,8 @@ class Rdp:
     kind: ClassVar[str] = "rdp"
     default_port: ClassVar[int] = 3389
     browser: ClassVar[bool] = True
+    transports: ClassVar[tuple[str, ...]] = ("tcp",)
+    fixed_port: ClassVar[bool] = False
 
     def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
         """Return the viewer page, or for a native client an .rdp file (lines end in CRLF) without a password."""

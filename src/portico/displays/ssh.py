@@ -14,6 +14,8 @@ class Ssh:
     kind: ClassVar[str] = "ssh"
     default_port: ClassVar[int] = 22
     browser: ClassVar[bool] = True
+    transports: ClassVar[tuple[str, ...]] = ("tcp",)
+    fixed_port: ClassVar[bool] = False
 
     def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
         """Return the viewer page, or for a native client the arguments of ssh: never a line for a shell."""

@@ -2,7 +2,8 @@
 
 from typing import Any, ClassVar
 
-from portico.displays.launching import authority, in_browser, viewer
+from portico.displays.launching import in_browser, viewer
+from portico.domain.connect import authority
 from portico.domain.model import ProtocolPlan
 from portico.ports.display import LaunchContext, Target
 
@@ -13,6 +14,8 @@ class Vnc:
     kind: ClassVar[str] = "vnc"
     default_port: ClassVar[int] = 5900
     browser: ClassVar[bool] = True
+    transports: ClassVar[tuple[str, ...]] = ("tcp",)
+    fixed_port: ClassVar[bool] = False
 
     def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
         """Return the viewer page, or for a native client a vnc URI that holds no password."""

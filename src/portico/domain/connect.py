@@ -25,6 +25,8 @@ from portico.domain.states import IN_FLIGHT, USABLE
 
 # Clients that carry a protocol themselves, and which ones; everyone else works in the browser, through the gateway.
 NATIVE: Mapping[str, frozenset[str] | None] = {"connect": None, "pcoip": frozenset({"pcoip"})}
+# What a plan may forbid, and only a gateway that understands the protocol can hold to.
+BLIND = ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers")
 
 
 class ConnectStage(StrEnum):
@@ -95,6 +97,11 @@ def expected_seconds(took: Sequence[float]) -> int | None:
     return math.ceil(ordered[min(len(ordered) - 1, math.ceil(0.9 * len(ordered)) - 1)])
 
 
+def authority(host: str, port: int) -> str:
+    """Return host and port as URIs write them (RFC 3986, section 3.2): IPv6 addresses in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _where(desktop: Desktop) -> tuple[ConnectStage, float]:
     """Return the stage of a desktop that is on its way, and the fraction of the way behind it."""
     if desktop.stage in IN_FLIGHT:
@@ -116,4 +123,6 @@ def _protocol_obstacle(
         return Reason("protocol.not_for_client", {"protocol": protocol, "client": client.kind})
     if plan.view_only:  # Only the gateway can hold back a keyboard.
         return Reason("protocol.not_view_only", {"protocol": protocol})
+    if not all(getattr(plan, name) for name in BLIND):  # what a gateway only passes on it cannot hold back
+        return Reason("protocol.not_held", {"protocol": protocol})
     return None

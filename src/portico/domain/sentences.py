@@ -239,6 +239,21 @@ SESSIONS: Mapping[str, tuple[str, str]] = {
         N_("You may only watch, and %(protocol)s cannot hold to that on this client."),
         N_("Open it in the browser."),
     ),
+    "protocol.not_held": (
+        N_("Your policy forbids something that nobody can hold back with %(protocol)s."),
+        N_("Open it in the browser."),
+    ),
+    "forward.opening": (N_("The gateway opens the way."), ""),
+    "forward.no_answer": (N_("The gateway did not open a way in time."), N_("Try again in a moment.")),
+    "forward.no_port": (N_("The gateway has no port left for you."), HELP_DESK),
+    "forward.port_taken": (
+        N_("Somebody else at your address uses the port that this client needs."),
+        N_("Close the other session, or open the desktop in another way."),
+    ),
+    "forward.no_address": (N_("The gateway cannot reach the desktop."), HELP_DESK),
+    "forward.too_many": (N_("The gateway carries as many sessions as it can."), N_("Try again in a moment.")),
+    "forward.off": (N_("This gateway opens no ports for clients of a device."), HELP_DESK),
+    "forward.closed": (N_("The way to the desktop was closed."), N_("Open it again from your desktops.")),
     "gateway.none_alive": (
         N_("No gateway answers, so no session can be opened."),
         N_("Start one, or look at the log of the one that should run."),

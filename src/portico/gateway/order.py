@@ -6,7 +6,7 @@ from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
 
-SAME, FILTERED, OPEN = "same_port", "random_filtered", "random"
+SAME, FILTERED, OPEN = "same_port", "random_filtered", "random_open"
 MODES = (SAME, FILTERED, OPEN)
 MAX_TARGETS = 8
 

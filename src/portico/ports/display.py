@@ -37,6 +37,8 @@ class Display(Protocol):
     kind: ClassVar[str]  # "vnc"
     default_port: ClassVar[int]
     browser: ClassVar[bool]  # whether the gateway can carry it into a browser
+    transports: ClassVar[tuple[str, ...]]  # "tcp", "udp": what a client of a device speaks on the desktop's port
+    fixed_port: ClassVar[bool]  # whether that client can use no other port
 
     def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
         """Return the launch description (wire.launch) with which the client of the context starts the session."""

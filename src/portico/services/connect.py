@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from portico import faults
 from portico.domain import connect as rules
 from portico.domain.assign import on_assigned
-from portico.domain.connect import ConnectStage, Progress
+from portico.domain.connect import NATIVE, ConnectStage, Progress
 from portico.domain.explain import as_json
 from portico.domain.jobs import DesktopPower, OfPool
 from portico.domain.model import Assignment, Client, Desktop, NoDesktop, PoolAssignment, ProtocolPlan, Reason
@@ -22,13 +22,14 @@ from portico.domain.readiness import wake_action
 from portico.domain.states import USABLE
 from portico.errors import Conflict, NotFound, Unavailable
 from portico.ports.display import LaunchContext, Target
-from portico.services import addresses, endings, evidence
+from portico.services import addresses, endings, evidence, forwards
 from portico.services.broker import Broker
 from portico.services.explaining import sentence
 from portico.services.portal import offers
 from portico.services.queueing import enqueue
 from portico.services.sessions import SignedIn
 from portico.store import assignments, connections, desktops, events, fleet, users
+from portico.store import forwards as forward_store
 from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
@@ -37,7 +38,6 @@ from portico.wire.tickets import LIFE_SECONDS, Ticket, seal
 
 ROUNDS = 10  # so often the candidates of a pool are read anew when others were quicker
 EXPECTED_DAYS = 7
-GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
 REOPENED = ("waiting", "ready", "open", "closed")  # states that a new ticket leads back from
 ENDED = ("closed.elsewhere", "closed.by_administrator", "session.ended")  # reasons after which there is none
 DOORS: Mapping[str, str] = {
@@ -59,6 +59,7 @@ class Connecting:
     state: str  # waiting | ready | open | closed | failed
     progress: Progress
     launch: dict[str, Any] | None
+    address: str  # for a client of a device: where it finds the desktop, host and port; else empty
     may_release: bool
     protocols: tuple[str, ...]
     expected_seconds: int | None
@@ -85,6 +86,8 @@ def connect(
             conn, id=connection_id, tenant_id=me.user.tenant_id, assignment_id=assignment.id, user_id=me.user.id,
             session_id=me.session_id or "", protocol=chosen, client_address=client.address[:40], created_at=now,
         )  # fmt: skip
+        if client.kind in NATIVE:
+            forward_store.add(conn, connection_id, forwards.DIRECT if plan.forward == forwards.OFF else "wanted")
         _wake(broker, conn, desktop)
     faults.point("connect.after_connection")
     return view(broker, me, connection_id)
@@ -222,7 +225,13 @@ def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
         state = {ConnectStage.READY: "ready", ConnectStage.FAILED: "failed"}.get(progress.stage, "waiting")
         if state == "ready" and not protocol:
             protocol = _settle(broker, me, row, plan, desktop)
+        elif state == "ready" and row.f_state not in (None, forwards.DIRECT):
+            state, progress = forwards.advance(broker, row, plan)
+    elif state == "closed" and row.f_state == "failed":
+        state, progress = forwards.advance(broker, row, plan)
     usable = tuple(name for name in plan.protocols if name in desktop.protocols and name in DOORS)
+    launchable = state in ("ready", "open") and row.f_state in (None, forwards.DIRECT, "open")
+    target = _target(broker, row, desktop, protocol) if launchable and row.f_state is not None else None
     return Connecting(
         id=row.id,
         assignment_id=assignment.id,
@@ -231,7 +240,8 @@ def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
         protocol=protocol,
         state=state,
         progress=progress,
-        launch=_launch(broker, me, row, desktop, plan, protocol) if state in ("ready", "open") else None,
+        launch=_launch(broker, me, row, desktop, plan, protocol) if launchable else None,
+        address=rules.authority(target.host, target.port) if target else "",
         may_release=may_release and me.role.may_release,
         protocols=usable,
         expected_seconds=_expected(broker, assignment, desktop) if state == "waiting" else None,
@@ -251,7 +261,8 @@ def _expected(broker: Broker, assignment: Assignment, desktop: Desktop) -> int |
 
 def _settle(broker: Broker, me: SignedIn, row: Any, plan: ProtocolPlan, desktop: Desktop) -> str:
     """Choose the protocol of a connection whose desktop was not built when it began."""
-    chosen = rules.protocol_for(plan, desktop, Client(row.client_address), None, DOORS)
+    client = Client(row.client_address, "web" if row.f_state is None else "connect")
+    chosen = rules.protocol_for(plan, desktop, client, None, DOORS)
     if isinstance(chosen, NoDesktop):
         return ""
     with broker.db.write() as conn:
@@ -265,26 +276,36 @@ def _launch(
     display = broker.displays.get(protocol)
     if display is None:
         return None
-    target = Target(desktop.target, desktop.protocols.get(protocol, display.default_port), desktop.name)
-    context = LaunchContext(row.id, Client(row.client_address), me.user.login_name)
-    launch: dict[str, Any] = display.launch(target, plan, context)
+    client = Client(row.client_address, "web" if row.f_state is None else "connect")
+    context = LaunchContext(row.id, client, me.user.login_name)
+    launch: dict[str, Any] = display.launch(_target(broker, row, desktop, protocol), plan, context)
     return launch
+
+
+def _target(broker: Broker, row: Any, desktop: Desktop, protocol: str) -> Target:
+    """Return where a client of a device finds the desktop: through the gateway's port if it has one, else itself."""
+    if row.f_state == "open":
+        return forwards.target(broker, row)
+    display = broker.displays.get(protocol)
+    return Target(desktop.target, desktop.protocols.get(protocol, display.default_port if display else 0), desktop.name)
 
 
 def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
     """Hand out a one-time ticket for one's own connection, once its desktop is ready. Raises Conflict with the reason."""
     row, assignment, desktop = load(broker, me, connection_id)
     seen = view(broker, me, connection_id)
+    if seen.protocol and seen.protocol not in DOORS:
+        raise Conflict(
+            "Our gateways cannot carry this protocol into a browser. Choose another way to open the desktop."
+        )
     if seen.progress.stage is not ConnectStage.READY:
         raise Conflict(sentence(seen.progress.reason or Reason("desktop.preparing")))
     if row.state == "closed" and row.close_reason in ENDED:
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
     desktop = addresses.fresh(broker, desktop)
     now, connection_protocol = broker.now(), seen.protocol
-    if connection_protocol not in DOORS:
-        raise Conflict("Our gateways cannot carry this protocol. Choose another way to open the desktop.")
     with broker.db.write() as conn:
-        if not fleet.list_live_gateways(conn, now - timedelta(seconds=GATEWAY_SECONDS)):
+        if not fleet.list_live_gateways(conn, now - timedelta(seconds=forwards.GATEWAY_SECONDS)):
             raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
         jti = secrets.token_hex(18)
         connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=LIFE_SECONDS))

@@ -205,6 +205,12 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "max_minutes": Spec(
             "End a session in any case after", "Empty: never. A new one may be opened.", "minutes", 1, 10_080
         ),
+        "forward": Spec(
+            "Ports for clients of a device",
+            "How a gateway lets a client of another protocol than RDP through: on the desktop's own port, on one of its own that takes "
+            "only the person's address, or on one that takes the first address that comes. Off: clients go to the desktop's address.",
+            choices=("same_port", "random_filtered", "random_open", "off"),
+        ),
         "deep_colour": Spec(
             "32 bits a pixel for RDP in the browser",
             "Off for a desktop that shows no picture with it.",

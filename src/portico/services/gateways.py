@@ -3,19 +3,20 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from portico.domain.access import Actor, Level
-from portico.domain.model import ProtocolPlan
 from portico.domain.states import USABLE, Event
 from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Unauthenticated, Unavailable
-from portico.services import agent_channel, endings, evidence
+from portico.services import agent_channel, endings, evidence, forwards
 from portico.services.broker import Broker
 from portico.services.guards import require
+from portico.services.session_policy import policy_of
 from portico.services.sessions import hash_secret
 from portico.store import connections, events, fleet, outbox, users
+from portico.store import forwards as forward_store
 from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
@@ -164,18 +165,7 @@ def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[st
         "protocol": ticket.protocol,
         "target": {"host": desktop.target, "port": port, "realm": desktop.realm, "deep_colour": plan.deep_colour},
         "credentials": credentials,
-        "policy": _policy(plan, row.created_at),
-    }
-
-
-def _policy(plan: ProtocolPlan, begun: datetime) -> dict[str, Any]:
-    """Return what a session may do. Its time counts from the beginning of the connection, so that coming back gives no more."""
-    switches = ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "view_only")
-    end = None if plan.max_minutes is None else begun + timedelta(minutes=plan.max_minutes)
-    return {
-        **{name: getattr(plan, name) for name in switches},
-        "idle_seconds": None if plan.idle_minutes is None else plan.idle_minutes * 60,
-        "expires_at": end and end.isoformat(),
+        "policy": policy_of(plan, row.created_at),
     }
 
 
@@ -204,11 +194,13 @@ def report(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     happened = [item for item in _list(message, "events") if isinstance(item, dict)]
     live = {str(item) for item in _list(message, "live")}
     if row.boot_id != boot_id:
-        _repair(broker, gateway, set(), late=False)  # a gateway that starts anew carries nothing of before
+        # A gateway that starts anew carries nothing of before; the forwards that still count it is asked for again.
+        _repair(broker, gateway, set(), boot_id, late=False)
+        forwards.ask_again(broker, gateway.id, boot_id)
     fresh = sorted((item for item in happened if _sequence(item) > mark), key=_sequence)
     for item in fresh:
-        _follow(broker, gateway, item)
-    _repair(broker, gateway, live, late=True)
+        _follow(broker, gateway, boot_id, item)
+    _repair(broker, gateway, live, boot_id, late=True)
     highest = max([mark, *(_sequence(item) for item in fresh)])
     load = message.get("load") if isinstance(message.get("load"), dict) else {}
     with broker.db.write() as conn:
@@ -216,7 +208,7 @@ def report(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     return {"ok": True}
 
 
-def _follow(broker: Broker, gateway: GatewayId, item: Mapping[str, Any]) -> None:
+def _follow(broker: Broker, gateway: GatewayId, boot_id: str, item: Mapping[str, Any]) -> None:
     with broker.db.read() as conn:
         row = connections.find(conn, _SCOPE, _word(item, "connection"))
     if row is None or row.gateway_id not in (gateway.id, None):
@@ -229,6 +221,8 @@ def _follow(broker: Broker, gateway: GatewayId, item: Mapping[str, Any]) -> None
             now_is is not None and now_is.state == "open"
         ):  # A word that comes after the end of the connection is history.
             evidence.apply(broker, row.assignment_id, Event.OPENED, "gateway")
+    elif item.get("kind") == "listening":
+        forwards.heard(broker, row, gateway.id, boot_id, item)
     elif item.get("kind") == "closed":
         _close(broker, row, _word(item, "reason"), item)
 
@@ -242,19 +236,22 @@ def _close(broker: Broker, row: Any, reason: str, item: Mapping[str, Any]) -> No
             if isinstance(value := item.get(key), int) and 0 <= value < 2**62
         }
         states = ("waiting", "ready", "open")
+        forward_store.end(conn, row.id, reason)
         connections.set_state(conn, row.id, states, "closed", closed_at=broker.now(), close_reason=reason, **numbers)
         others = connections.list_open(conn, row.assignment_id)
-    # One that a gateway has taken over is about to open: the user is moving, not leaving.
-    if not any(one.state == "open" or one.gateway_id for one in others):
+    # One that a gateway has taken over is about to open: the user is moving, not leaving. And who never came cannot leave.
+    if row.opened_at is not None and not any(one.state == "open" or one.gateway_id for one in others):
         evidence.apply(broker, row.assignment_id, Event.CLOSED, "gateway")
 
 
-def _repair(broker: Broker, gateway: GatewayId, live: set[str], *, late: bool) -> None:
+def _repair(broker: Broker, gateway: GatewayId, live: set[str], boot_id: str, *, late: bool) -> None:
     """End the connections that we believe open and the gateway does not carry: what a lost event left."""
     with broker.db.read() as conn:
         believed = connections.list_open_of_gateway(conn, gateway.id)
     oldest = broker.now() - timedelta(seconds=LATE_SECONDS if late else 0)
     for row in believed:
+        if row.f_boot_id not in (None, boot_id):
+            continue  # a forward that it is still to open again
         if row.id not in live and (row.opened_at is None or row.opened_at <= oldest):
             _close(broker, row, "gateway.lost", {})
 

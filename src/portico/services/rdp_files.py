@@ -10,7 +10,7 @@ from portico.domain.connect import ConnectStage
 from portico.domain.model import Client, Reason
 from portico.errors import Conflict, Unavailable
 from portico.ports.display import LaunchContext, Target
-from portico.services import connect
+from portico.services import connect, forwards
 from portico.services.broker import Broker
 from portico.services.explaining import sentence
 from portico.services.rdp_signature import sign
@@ -34,7 +34,7 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
         raise Conflict("Only RDP opens in an RDP client. Choose RDP to open the desktop.")
     now = broker.now()
     with broker.db.write() as conn:
-        if not fleet.list_live_gateways(conn, now - timedelta(seconds=connect.GATEWAY_SECONDS)):
+        if not fleet.list_live_gateways(conn, now - timedelta(seconds=forwards.GATEWAY_SECONDS)):
             raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
         jti = secrets.token_hex(18)
         connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=SESSION_SECONDS))

@@ -3,14 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from portico.store.scope import Scope, within
-from portico.store.tables import assignments, connections, desktops, tickets
+from portico.store.tables import assignments, connections, desktops, forwards, tickets
 
 _WITH = [
     *[column.label(f"a_{column.name}") for column in assignments.c],
     *[column.label(f"d_{column.name}") for column in desktops.c],
+    *[column.label(f"f_{column.name}") for column in forwards.c],
 ]
 
 
@@ -20,14 +21,19 @@ def add(conn: Connection, **values: Any) -> None:
 
 
 def find(conn: Connection, scope: Scope, connection_id: str) -> Row[Any] | None:
-    """Return a connection with its assignment (`a_`) and desktop (`d_`): one statement."""
-    query = (
+    """Return a connection with its assignment (`a_`), desktop (`d_`) and perhaps forward (`f_`): one statement."""
+    query = whole().where(within(scope, connections), connections.c.id == connection_id)
+    return conn.execute(query).first()
+
+
+def whole() -> Select[Any]:
+    """Return the query that `find` narrows."""
+    return (
         select(connections, *_WITH)
         .join(assignments, assignments.c.id == connections.c.assignment_id)
         .join(desktops, desktops.c.id == assignments.c.desktop_id)
-        .where(within(scope, connections), connections.c.id == connection_id)
+        .outerjoin(forwards, forwards.c.connection_id == connections.c.id)
     )
-    return conn.execute(query).first()
 
 
 def set_state(conn: Connection, connection_id: str, before: tuple[str, ...], state: str, **values: Any) -> bool:
@@ -44,7 +50,11 @@ def list_open(conn: Connection, assignment_id: str) -> list[Row[Any]]:
 
 def list_open_of_gateway(conn: Connection, gateway_id: str) -> list[Row[Any]]:
     """Return the connections that a gateway is thought to carry."""
-    query = select(connections).where(connections.c.gateway_id == gateway_id, connections.c.state == "open")
+    query = (
+        select(connections, forwards.c.boot_id.label("f_boot_id"))
+        .outerjoin(forwards, forwards.c.connection_id == connections.c.id)
+        .where(connections.c.gateway_id == gateway_id, connections.c.state == "open")
+    )
     return list(conn.execute(query))
 
 

@@ -38,6 +38,11 @@ def list_live_gateways(conn: Connection, since: datetime) -> list[Row[Any]]:
     return list(conn.execute(query))
 
 
+def get_gateway(conn: Connection, gateway_id: str) -> Row[Any] | None:
+    """Return a gateway."""
+    return conn.execute(select(gateways).where(gateways.c.id == gateway_id)).first()
+
+
 def find_gateway(conn: Connection, bearer_hash: str) -> Row[Any] | None:
     """Return the gateway with a credential."""
     return conn.execute(select(gateways).where(gateways.c.bearer_hash == bearer_hash)).first()

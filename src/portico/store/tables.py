@@ -327,6 +327,19 @@ connections = Table(  # one try of a client to reach its assignment
     Index("ix_connections_session", "session_id"),
 )
 
+forwards = Table(  # ports of a gateway that lead to a connection's desktop
+    "forwards",
+    metadata,
+    Column("connection_id", Id, ForeignKey("connections.id"), primary_key=True),
+    Column("gateway_id", Id),
+    Column("boot_id", Id, nullable=False),  # the life of the gateway in which it listens
+    Column("state", Word, nullable=False),  # direct | wanted | asked | open | failed | closed
+    Column("reason", Word, nullable=False),
+    Column("ports", Json, nullable=False),  # [[the desktop's, the gateway's]]
+    Column("asked_at", UTCDateTime),
+    Index("ix_forwards_gateway", "gateway_id", "state"),
+)
+
 tickets = Table(
     "tickets",
     metadata,

@@ -65,6 +65,7 @@ PEOPLE: Mapping[str, str] = {
 }
 
 DESKTOPS: Mapping[str, str] = {
+    "desktop.password_shown": N_("%(user)s was shown a one-time password of %(desktop)s (%(protocol)s)."),
     "desktop.assigned": N_("%(user)s was given %(desktop)s (%(pool)s)."),
     "assignment.assigned": N_("%(user)s was given %(desktop)s."),
     "assignment.connected": N_("%(user)s is at work on %(desktop)s."),

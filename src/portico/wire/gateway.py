@@ -22,14 +22,14 @@ MESSAGE   {"id": int, "kind": "close", "connection": str, "reason": str} | {"id"
           | {"id": int, "kind": "drain", "on": bool} | {"id": int, "kind": "forward", FORWARD}
           (a close's `reason` is a name of CLOSE; any other text counts as "session.ended" and goes into the log)
 
-FORWARD   {"connection": str, "client": address that may come in, "host": str, "realm": str, "mode": "same_port"|"random_filtered"|"random",
+FORWARD   {"connection": str, "client": address that may come in, "host": str, "realm": str, "mode": "same_port"|"random_filtered"|"random_open",
            "targets": [["tcp"|"udp", port of the desktop]], "fixed": bool (the client can use no other port than the desktop's),
            "ports": [int]? (those it had, after the gateway was started anew, one for each port number of targets),
            "idle_seconds": int|null, "expires_at": ISO 8601|null}
           opens ports for a client that speaks a protocol of its own. Answered by an event: "listening", or "closed" with a reason
           ("forward.no_port", "forward.port_taken", "forward.no_address", "forward.too_many", "forward.off"). Then "opened" when somebody
           comes, and "closed" when the forward has ended: by a close, its policy ("idle", "time.up"), or because nobody came or is there
-          any more ("forward.unused", "client.left"). In mode "random" the first address that comes is the client's from then on.
+          any more ("forward.unused", "client.left"). In mode "random_open" the first address that comes is the client's from then on.
           A gateway that starts anew (another boot_id) is sent the forwards that still count.
 
 GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "protocol": "vnc"|"ssh"|"rdp",

@@ -45,11 +45,13 @@ KINDS = {
     "provisioning.time_limits.start": "time", "provisioning.time_limits.stop": "time", f"{PLACEMENT}.metadata": "pairs",
 }  # fmt: skip
 LINES = ("assignments", "rule.rules", "provisioning.time_limits", "provisioning.actions")
-ORDERS = {"protocols": ("vnc", "ssh", "rdp")}
+ORDERS = {"protocols": ("vnc", "ssh", "rdp", "rgs", "tgx", "nomachine", "dcv", "pcoip")}
 PROSE = ("notes", "provisioning.user_data")
 HIDDEN_IN_LINES = ("id",)
 WORDS = {
     "none": N_("Nothing"), "shutdown": N_("Shut down"), "stop": N_("Cut the power"), "suspend": N_("Suspend"), "reboot": N_("Reboot"),
+    "same_port": N_("The desktop's own, for the person's address"), "random_filtered": N_("Any, for the person's address"),
+    "random_open": N_("Any, for the first address that comes"), "off": N_("None: straight to the desktop"),
     "and": N_("All conditions"), "or": N_("Any condition"), "available": N_("Available"), "unavailable": N_("Unavailable"),
     "random": N_("Any"), "previously assigned": N_("The one used last"), "oldest first": N_("The oldest"),
     "least recently offered": N_("The one that rested longest"), "running first": N_("A running one"),

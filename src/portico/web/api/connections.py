@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.domain.model import NoDesktop, Offer
-from portico.services import connect, idempotency, portal, rdp_files
+from portico.services import connect, idempotency, one_time, portal, rdp_files
 from portico.services.connect import Connecting
 from portico.web.api.described import answers, errors, record, takes
 from portico.web.api.session import text
@@ -49,10 +49,12 @@ def create(request: Request, me: Me, body: Body) -> Response:
     """Assign a desktop and begin to connect; a refusal tells the chain of reasons."""
     offer, protocol = text(body, "offer"), text(body, "protocol", required=False, longest=40)
     key = request.headers.get("idempotency-key")
+    asked_as = body.get("client")
+    kind = "connect" if isinstance(asked_as, dict) and asked_as.get("kind") == "connect" else "api"
     refusal: list[NoDesktop] = []
 
     def act() -> tuple[dict[str, Any], bool]:
-        found = connect.connect(broker_of(request), me, offer, client_of(request), protocol or None)
+        found = connect.connect(broker_of(request), me, offer, client_of(request, kind), protocol or None)
         if isinstance(found, NoDesktop):
             refusal.append(found)
             return {}, False  # Trying again later is another try.
@@ -62,7 +64,7 @@ def create(request: Request, me: Me, body: Body) -> Response:
     if key is None:
         answer, _ = act()
     else:
-        asked = {"what": "connections", "offer": offer, "protocol": protocol}
+        asked = {"what": "connections", "offer": offer, "protocol": protocol, "client": kind}
         answer, repeated = idempotency.once(broker_of(request), me.user.id, key, asked, act)
     if refusal:
         return no_desktop(request, refusal[0])
@@ -92,6 +94,15 @@ def rdp_file(request: Request, id: str, me: Me) -> Response:
     """Answer a file that leads through a gateway; it holds a ticket and no password."""
     made = rdp_files.make(broker_of(request), me, id)
     return JSONResponse({name: made[name] for name in ("name", "type", "text")}, 201, {"Cache-Control": "no-store"})
+
+
+@router.post("/connections/{id}/password", operation_id="create_password", status_code=201,
+             summary="Get a one-time password for a client of the device, good for two minutes",
+             responses=answers(201, record("log-in username password", **dict.fromkeys(("username", "password"), "string")), "The log-in.") | errors(401, 403, 404, 409, 503))  # fmt: skip
+def password(request: Request, id: str, me: Me) -> Response:
+    """Answer what opens the desktop; a VNC viewer asks for it."""
+    made = one_time.make(broker_of(request), me, id)
+    return JSONResponse({"username": made.username, "password": made.password}, 201, {"Cache-Control": "no-store"})
 
 
 @router.get("/rdp-publisher", operation_id="get_rdp_publisher", summary="Who signs .rdp files here",
@@ -140,6 +151,7 @@ def connection_json(found: Connecting) -> dict[str, Any]:
         "reason": reason_json(reason) if reason else None,
         "launch": found.launch,
         "protocol": found.protocol,
+        "address": found.address,
         "protocols": list(found.protocols),
         "desktop_id": found.desktop_id,
         "desktop_name": found.desktop_name,

@@ -157,7 +157,7 @@ _COMMON: dict[str, Any] = {
         "properties": {
             "id": _TEXT, "state": {"enum": ["waiting", "ready", "open", "closed", "failed"]}, "stage": _TEXT,
             "fraction": {"type": "number"}, "protocol": _TEXT, "protocols": {"type": "array", "items": _TEXT},
-            "desktop_name": _TEXT, "assignment_id": _TEXT, "expected_seconds": {"type": ["integer", "null"]},
+            "desktop_name": _TEXT, "address": _TEXT, "assignment_id": _TEXT, "expected_seconds": {"type": ["integer", "null"]},
             "launch": {"type": ["object", "null"], "description": "How a client starts the session, once it is ready."},
             "reason": {"anyOf": [{"$ref": REF.format(model="Reason")}, {"type": "null"}]},
         },

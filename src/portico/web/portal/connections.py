@@ -8,7 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from portico.services import connect, rdp_files, release
+from portico.services import connect, one_time, rdp_files, release
 from portico.services.connect import Connecting
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, posted, see, signed_in
@@ -36,7 +36,9 @@ def show(request: Request, me: Annotated[SignedIn, Depends(signed_in)], connecti
     """Show how far the desktop is; when it is ready, the viewer."""
     found = connect.view(broker_of(request), me, connection_id)
     is_fragment = "fragment" in request.query_params
-    as_file = request.query_params.get("in") == "client" and found.protocol in ("", rdp_files.PROTOCOL)
+    as_file = (
+        request.query_params.get("in") == "client" and found.protocol in ("", rdp_files.PROTOCOL) and not found.address
+    )
     if found.state in ("ready", "open") and _in_browser(found) and not as_file:
         return Response(status_code=204, headers={"HX-Refresh": "true"}) if is_fragment else _viewer(request, me, found)
     now = [key for key, _ in STAGES].index(_stage(found)) if _stage(found) in dict(STAGES) else 0
@@ -49,6 +51,7 @@ def show(request: Request, me: Annotated[SignedIn, Depends(signed_in)], connecti
         now_at=now,
         waiting=found.state == "waiting",
         as_file=as_file,
+        has_password=found.protocol in one_time.PROTOCOLS,
     )
 
 
@@ -61,11 +64,27 @@ def give_ticket(request: Request, form: Annotated[FormData, Depends(posted)], co
 
 @router.post("/connections/{connection_id}/file")
 def give_file(request: Request, form: Annotated[FormData, Depends(posted)], connection_id: str) -> Response:
-    """Hand out a file for the RDP client of the person's device."""
-    made = rdp_files.make(broker_of(request), request.state.me, connection_id)
-    name = made["name"].encode("ascii", "ignore").decode().replace('"', "") or "desktop.rdp"
+    """Hand out a file for a client of the person's device."""
+    broker, me = broker_of(request), request.state.me
+    found = connect.view(broker, me, connection_id)
+    is_own = found.launch is not None and found.launch["kind"] == "file"
+    made = found.launch if is_own and found.launch else rdp_files.make(broker, me, connection_id)
+    name = made["name"].encode("ascii", "ignore").decode().replace('"', "") or "desktop"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return Response(made["text"].encode(), media_type=made["type"], headers=headers)
+
+
+@router.post("/connections/{connection_id}/password")
+def show_password(request: Request, form: Annotated[FormData, Depends(posted)], connection_id: str) -> Response:
+    """Show a one-time password for a client of the person's device."""
+    broker, me = broker_of(request), request.state.me
+    log_in = one_time.make(broker, me, connection_id)
+    found = connect.view(broker, me, connection_id)
+    answer = page(
+        request, ARRIVAL, me, connection=found, stages=STAGES, now_at=0, waiting=False, as_file=False, log_in=log_in
+    )
+    answer.headers["Cache-Control"] = "no-store"
+    return answer
 
 
 @router.post("/connections/{connection_id}/disconnect")

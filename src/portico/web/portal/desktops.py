@@ -1,6 +1,7 @@
 """The one screen of the portal: what may be opened, and why something may not."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from portico.domain.model import NoDesktop, Offer, PowerAction, Reason
 from portico.errors import Denied, Invalid
-from portico.services import connect, portal, power, release
+from portico.services import connect, portal, power, rdp_files, release
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, posted, see, signed_in
 from portico.web.portal.log_in import client_of
@@ -40,7 +41,10 @@ def open_desktop(request: Request, form: Annotated[FormData, Depends(posted)]) -
     """Take the offered desktop and go to its page; a refusal stands on its card."""
     me: SignedIn = request.state.me
     offer, protocol = str(form.get("offer") or "")[:200], str(form.get("protocol") or "")[:20] or None
-    outcome = connect.connect(broker_of(request), me, offer, client_of(request), protocol)
+    # An RDP client comes through the gateway's own door for it; the others each need a port.
+    native = form.get("in") == "client" and protocol not in (None, rdp_files.PROTOCOL)
+    client = replace(client_of(request), kind="connect") if native else client_of(request)
+    outcome = connect.connect(broker_of(request), me, offer, client, protocol)
     if isinstance(outcome, NoDesktop):
         return home(request, me, status=409, refused={offer: outcome.reason})
     return see(request, f"/connections/{outcome.id}" + ("?in=client" if form.get("in") == "client" else ""))
@@ -88,6 +92,8 @@ def home(
         tone=tone,
         kinds=KINDS,
         actions=ACTIONS,
+        clients=CLIENTS,
+        browser=connect.DOORS,
     )
 
 
@@ -107,6 +113,16 @@ KINDS = {
     "windows": (N_("Windows desktop"), "layout-grid"),
     "application": (N_("Application"), "app-window"),
     "": (N_("Desktop"), "monitor"),
+}
+CLIENTS = {  # protocols as the programs that speak them are known
+    "rdp": N_("RDP client"),
+    "vnc": N_("VNC viewer"),
+    "ssh": N_("SSH client"),
+    "rgs": N_("HP ZCentral receiver"),
+    "tgx": N_("TGX receiver"),
+    "nomachine": N_("NoMachine client"),
+    "dcv": N_("DCV client"),
+    "pcoip": N_("PCoIP client"),
 }
 ACTIONS = {
     "open": (N_("Open"), "arrow-right"),
