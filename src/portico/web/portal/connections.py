@@ -41,18 +41,7 @@ def show(request: Request, me: Annotated[SignedIn, Depends(signed_in)], connecti
     )
     if found.state in ("ready", "open") and _in_browser(found) and not as_file:
         return Response(status_code=204, headers={"HX-Refresh": "true"}) if is_fragment else _viewer(request, me, found)
-    now = [key for key, _ in STAGES].index(_stage(found)) if _stage(found) in dict(STAGES) else 0
-    return page(
-        request,
-        ARRIVAL,
-        me,
-        connection=found,
-        stages=STAGES,
-        now_at=now,
-        waiting=found.state == "waiting",
-        as_file=as_file,
-        has_password=found.protocol in one_time.PROTOCOLS,
-    )
+    return _arrival(request, me, found, as_file=as_file)
 
 
 @router.post("/connections/{connection_id}/ticket")
@@ -80,9 +69,7 @@ def show_password(request: Request, form: Annotated[FormData, Depends(posted)], 
     broker, me = broker_of(request), request.state.me
     log_in = one_time.make(broker, me, connection_id)
     found = connect.view(broker, me, connection_id)
-    answer = page(
-        request, ARRIVAL, me, connection=found, stages=STAGES, now_at=0, waiting=False, as_file=False, log_in=log_in
-    )
+    answer = _arrival(request, me, found, log_in=log_in)
     answer.headers["Cache-Control"] = "no-store"
     return answer
 
@@ -100,6 +87,24 @@ def log_out(request: Request, form: Annotated[FormData, Depends(posted)], connec
     broker, me = broker_of(request), request.state.me
     release.log_out(broker, me, connect.view(broker, me, connection_id).assignment_id)
     return see(request, "/?done=logging-out")
+
+
+def _arrival(
+    request: Request, me: SignedIn, found: Connecting, *, as_file: bool = False, log_in: one_time.LogIn | None = None
+) -> Response:
+    now = [key for key, _ in STAGES].index(_stage(found)) if _stage(found) in dict(STAGES) else 0
+    return page(
+        request,
+        ARRIVAL,
+        me,
+        connection=found,
+        stages=STAGES,
+        now_at=now,
+        waiting=found.state == "waiting",
+        as_file=as_file,
+        has_password=found.protocol in one_time.PROTOCOLS,
+        log_in=log_in,
+    )
 
 
 def _stage(found: Connecting) -> str:
