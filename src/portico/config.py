@@ -21,11 +21,14 @@ class Config:
     egress_allow: tuple[str, ...] = ()  # networks, besides public ones, that typed URLs may reach
     log_format: str = "text"  # text | json
     log_level: str = "info"  # debug | info | warning | error
+    recordings: Path = Path()  # where recordings are kept, shared by all brokers; empty: STATE/recordings
+    recordings_gib: int = 100  # how much of them there may be
     # the gateway
     gateway_listen: str = "127.0.0.1:8445"  # the gateway's own HTTPS
     rdgateway_listen: str = "127.0.0.1:8446"  # the gateway's door for RDP clients (RD Gateway); empty: none
     forward_listen: str = "127.0.0.1"  # the address on which ports for clients' own protocols open; empty: none
     forward_ports: str = "20001-23000"  # those of them that may be any
+    recording_mib: int = 10_240  # how much of recordings may wait on the gateway for a broker
     gateway_name: str = "gateway"  # what the console calls this gateway
     gateway_token: str = field(default="", repr=False)  # one-time enrolment token
     gateway_certificate: Path = Path()  # PEM files of its listener; empty: signed by the deployment at enrolment
@@ -85,6 +88,14 @@ def _read(path: Path) -> dict[str, object]:
 def _convert(default: object, value: object) -> object:
     if isinstance(default, Path):
         return Path(str(value))
+    if isinstance(default, int):
+        if not (isinstance(value, int) and not isinstance(value, bool)) and not (
+            isinstance(value, str) and value.isdecimal()
+        ):
+            raise ValueError("a whole number is wanted")
+        if not 0 < int(value) < 2**31:
+            raise ValueError("a number above 0 is wanted")
+        return int(value)
     if isinstance(default, tuple):
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, list):

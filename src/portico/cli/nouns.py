@@ -8,5 +8,5 @@ NOUNS: Mapping[str, str] = {
     "protocol-plan": "protocol-plans", "power-plan": "power-plans", "release-plan": "release-plans", "role": "roles",
     "user": "users", "tenant": "tenants", "session": "sessions", "gateway": "gateways", "broker": "brokers",
     "job": "jobs", "event": "events", "leaks": "leaks", "setting": "settings", "token": "tokens",
-    "waiting-agent": "waiting-agents", "join-key": "join-keys",
+    "waiting-agent": "waiting-agents", "recording": "recordings", "join-key": "join-keys",
 }  # fmt: skip

@@ -239,6 +239,10 @@ SESSIONS: Mapping[str, tuple[str, str]] = {
         N_("You may only watch, and %(protocol)s cannot hold to that on this client."),
         N_("Open it in the browser."),
     ),
+    "protocol.not_recorded": (
+        N_("Your sessions are recorded, which is not possible with %(protocol)s in a program of the device."),
+        N_("Open it in the browser."),
+    ),
     "protocol.not_held": (
         N_("Your policy forbids something that nobody can hold back with %(protocol)s."),
         N_("Open it in the browser."),

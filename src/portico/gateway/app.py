@@ -19,9 +19,11 @@ from portico.gateway.control import Control
 from portico.gateway.doors import Doors
 from portico.gateway.forwards import Forward, Forwards
 from portico.gateway.rdgateway import RdGateway
+from portico.gateway.recording import Recorders
 from portico.gateway.reports import Reports
 from portico.gateway.sessions import Session, Sessions
 from portico.gateway.trust import Trust, server_context
+from portico.gateway.uploads import Uploads
 from portico.gateway.websocket import MAX_FRAME
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
@@ -95,6 +97,8 @@ class Gateway:
         self._sessions = Sessions(self._report)
         self._forwards = _forwards(config, self._report_forward)
         self._reports = Reports(self._broker, self._live)
+        self._uploads = Uploads(self._broker)
+        self._recorders: Recorders | None = None
         self._doors: Doors | None = None
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -115,10 +119,13 @@ class Gateway:
         def keep_keys(keys: dict[str, Any]) -> None:
             identities.save(config, identities.with_keys(identity, keys))
 
+        self._recorders = doors.recorders = Recorders(
+            identities.home(config) / "recordings", config.recording_mib << 20, self._uploads.wake
+        )
         control = Control(self._broker, self._sessions, self._forwards, doors, keep_keys, self._refuse_forward)
         await self._listen(doors)
         await self._listen_rdgateway(doors)
-        for work in (self._reports.run(), control.run(), self._sweep()):
+        for work in (self._reports.run(), control.run(), self._sweep(), self._uploads.run(self._recorders)):
             self._tasks.append(asyncio.ensure_future(work))
         log.info("gateway listening", address=config.gateway_listen, gateway=identity.gateway_id)
 
@@ -135,6 +142,8 @@ class Gateway:
         self._sessions.close_all("draining")
         if self._forwards is not None:
             self._forwards.close_all()
+        if self._recorders is not None:
+            await asyncio.to_thread(self._recorders.stop)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -185,6 +194,8 @@ class Gateway:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._sessions.sweep(time.time(), time.monotonic())
+            if self._recorders is not None:
+                self._recorders.flush()
             if self._forwards is not None:
                 self._forwards.sweep(time.time(), time.monotonic())
 

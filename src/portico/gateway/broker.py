@@ -14,10 +14,13 @@ from portico.gateway.trust import Trust, connect, split_urls
 
 REDEEM_SECONDS = 2.0
 REPORT_SECONDS = 10.0
+UPLOAD_SECONDS = 60.0
 ENROLL_SECONDS = 15.0
 HOLD_SECONDS = 25.0  # how long a broker holds `control` open
 MAX_ANSWER = 1 << 20
 MAX_IDLE = 4
+
+Body = Mapping[str, Any] | bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +70,24 @@ class Broker:
         """Wait for messages after the given one (wire.gateway, control)."""
         return await self._call("GET", f"/gateway/v1/control?after={after}", None, HOLD_SECONDS + REPORT_SECONDS)
 
+    async def upload(self, recording: str, offset: int, content: bytes, digest: str) -> Answer:
+        """Send a piece of a recording (wire.gateway, recordings); `digest` with the last one."""
+        path = f"/gateway/v1/recordings/{recording}?offset={offset}" + (f"&sha256={digest}" if digest else "")
+        return await self._call("POST", path, content, UPLOAD_SECONDS)
+
     def close(self) -> None:
         """Drop the connections that wait for the next call."""
         while self._idle:
             self._idle.pop().close()
 
-    async def _call(self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float) -> Answer:
+    async def _call(self, method: str, path: str, body: Body, seconds: float) -> Answer:
         try:
             async with asyncio.timeout(seconds):
                 return await self._attempt(method, path, body, seconds)
         except TimeoutError as problem:
             raise Unavailable("The broker does not answer.", f"{method} {path.partition('?')[0]}: timeout") from problem
 
-    async def _attempt(self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float) -> Answer:
+    async def _attempt(self, method: str, path: str, body: Body, seconds: float) -> Answer:
         while True:
             wire = await self._take(seconds)
             try:
@@ -109,14 +117,16 @@ class Broker:
     def _prefer(self, index: int) -> None:
         self._brokers.insert(0, self._brokers.pop(index))
 
-    async def _exchange(self, wire: _Wire, method: str, path: str, body: Mapping[str, Any] | None) -> Answer:
-        payload = b"" if body is None else json.dumps(body).encode()
+    async def _exchange(self, wire: _Wire, method: str, path: str, body: Body) -> Answer:
+        is_raw = isinstance(body, bytes)
+        payload = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         host, port = self._brokers[0]
         headers = [("Host", f"{host}:{port}"), ("Accept", "application/json"), ("User-Agent", "portico-gateway")]
         if self.bearer:
             headers.append(("Authorization", f"Bearer {self.bearer}"))
         if body is not None:
-            headers += [("Content-Type", "application/json"), ("Content-Length", str(len(payload)))]
+            kind = "application/octet-stream" if is_raw else "application/json"
+            headers += [("Content-Type", kind), ("Content-Length", str(len(payload)))]
         wire.writer.write(wire.http.send(h11.Request(method=method, target=path, headers=headers)) or b"")
         if payload:
             wire.writer.write(wire.http.send(h11.Data(data=payload)) or b"")

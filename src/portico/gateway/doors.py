@@ -16,6 +16,7 @@ from portico.gateway.broker import Broker
 from portico.gateway.entry import MAX_BYTES, BadEntry, Entry, keyboard_layout, parse_entry, parse_log_in
 from portico.gateway.grant import BadGrant, Grant, parse_grant
 from portico.gateway.limits import Bucket, client_address
+from portico.gateway.recording import Recorded, Recorders
 from portico.gateway.refusals import Refused
 from portico.gateway.sessions import Sessions
 from portico.gateway.websocket import Socket, SocketClosed
@@ -47,6 +48,7 @@ class Doors:
         self._pending = 0
         self._settled = asyncio.Event()
         self._settled.set()
+        self.recorders: Recorders | None = None
         self.keys = keys
         self.gateway_id = ""
         self.realm = ""
@@ -121,10 +123,27 @@ class Doors:
         if socket.closed:
             desktop.hang_up()
             raise SocketClosed
-        socket.send_object({"ok": True, "policy": grant.policy.told()})
+        try:
+            recorded = self._recorded(grant, socket, entry)
+        except Refused:
+            desktop.hang_up()
+            raise
+        peer = recorded or socket
+        peer.send_object({"ok": True, "policy": {**grant.policy.told(), "recorded": recorded is not None}})
         if isinstance(desktop, rdp.RdpDesktop):
-            socket.send_bytes(desktop.opening)
-        desktop.begin(self._sessions.open(grant, socket, address, desktop.hang_up))
+            peer.send_bytes(desktop.opening)
+        session = self._sessions.open(grant, peer, address, desktop.hang_up)
+        if recorded is not None and recorded.recorder.required:
+            recorded.recorder.on_failure = lambda: session.end("recording.failed")
+        desktop.begin(session)
+
+    def _recorded(self, grant: Grant, socket: Socket, entry: Entry) -> Recorded | None:
+        """Return the browser behind its recording, where the grant wants one. Raises Refused."""
+        if grant.recording is None:
+            return None
+        if self.recorders is None:
+            raise Refused("recording.failed", "this gateway records nothing")
+        return self.recorders.begin(grant.recording, grant.protocol, socket, (entry.columns, entry.rows))
 
     async def _connect(self, grant: Grant, entry: Entry, layout: int) -> Desktop:
         if grant.protocol == "rdp":

@@ -50,6 +50,16 @@ class SessionPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """That the session is to be recorded: under which id, and sealed for whom."""
+
+    id: str
+    required: bool
+    key: str
+    public: bytes  # raw X25519
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """One session: where, as whom, under which policy."""
 
@@ -62,6 +72,7 @@ class Grant:
     credentials: Credentials
     policy: SessionPolicy
     certificates: tuple[str, ...] = ()  # SHA-256 in hex of the certificates that the desktop may show; none: any
+    recording: Recording | None = None
     deep_colour: bool = True  # ask an RDP desktop for 32 bits a pixel whatever the browser asks
 
 
@@ -101,8 +112,26 @@ def parse_grant(fields: Mapping[str, Any]) -> Grant:
             expires_at=_moment(policy.get("expires_at")),
         ),
         certificates=_texts(target, "certificates"),
+        recording=_recording(fields.get("recording")),
         deep_colour=_get(target, "deep_colour", bool, True),
     )
+
+
+def _recording(fields: object) -> Recording | None:
+    if fields is None:
+        return None
+    if not isinstance(fields, Mapping):
+        raise BadGrant("recording")
+    name = _get(fields, "id", str)
+    if not name or not all(character.isalnum() or character == "-" for character in name) or len(name) > 40:
+        raise BadGrant("recording.id")  # it becomes the name of a file
+    try:
+        public = bytes.fromhex(_get(fields, "public", str))
+    except ValueError as problem:
+        raise BadGrant("recording.public") from problem
+    if len(public) != 32:
+        raise BadGrant("recording.public")
+    return Recording(name, _get(fields, "mode", str) != "on", _get(fields, "key", str), public)
 
 
 _REQUIRED: Any = object()

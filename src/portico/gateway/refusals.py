@@ -10,6 +10,7 @@ SENTENCES = {
     "desktop.refused": "The desktop did not accept the connection.",
     "credentials.wanted": "The desktop asks for a user name and a password.",
     "desktop.changed": "The desktop shows another certificate than the one it reported. An administrator must look into it.",
+    "recording.failed": "The session must be recorded, and that is not possible now.",
     "idle": "The session ended because nobody used it.",
     "time.up": "The session's time is up.",
     "closed.by_administrator": "An administrator closed the session.",

@@ -47,6 +47,10 @@ class Client:
         """POST: create a thing, or act on one."""
         return self._request("POST", path, body or {})
 
+    def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Change fields of an object and return it."""
+        return self._request("PATCH", path, body)
+
     def delete(self, path: str) -> None:
         """DELETE one thing."""
         self._request("DELETE", path)

@@ -16,7 +16,7 @@ from portico.services.broker import Broker
 from portico.services.changes import announce, follow, register, renumber
 from portico.services.configure_agents import JoinKeys, WaitingAgents
 from portico.services.configure_centers import Centers
-from portico.services.configure_fleet import Desktops, Gateways
+from portico.services.configure_fleet import Desktops, Gateways, Recordings
 from portico.services.configure_people import Roles, Tenants, Tokens, Users
 from portico.services.configure_policies import Plans, Policies
 from portico.services.configure_pools import Pools
@@ -34,7 +34,7 @@ _WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
         "centers": Centers(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
         "release-plans": Plans(), "roles": Roles(), "users": Users(), "tenants": Tenants(), "desktops": Desktops(),
-        "gateways": Gateways(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(),
+        "gateways": Gateways(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
     }
 )  # fmt: skip
 # What brokers keep in memory; a change of anything else needs no new configuration number.

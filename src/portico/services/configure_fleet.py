@@ -145,3 +145,12 @@ def _change_seats(write: Write, wanted: int) -> None:
 def _refuse_shared(write: Write) -> None:
     if write.old.tenant_id is None and not may(write.actor, "tenants", Level.EDIT):
         raise Denied("This gateway serves all tenants. Ask an administrator of the deployment.")
+
+
+class Recordings(Writer):
+    """Recordings, which are only ever deleted; the file goes with the next sweep, or now."""
+
+    def delete(self, write: Write) -> dict[str, Any]:
+        """Delete the row; a recording whose session is open is sent by nobody any more."""
+        gone = t.recordings.delete().where(t.recordings.c.id == write.id)
+        return {"deleted": write.conn.execute(gone).rowcount}

@@ -205,6 +205,11 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "max_minutes": Spec(
             "End a session in any case after", "Empty: never. A new one may be opened.", "minutes", 1, 10_080
         ),
+        "recording": Spec(
+            "Record sessions",
+            "On: what people see is recorded, and a session goes on where that fails. Required: it does not. Clients of a device cannot be recorded, so they are refused.",
+            choices=("off", "on", "required"),
+        ),
         "forward": Spec(
             "Ports for clients of a device",
             "How a gateway lets a client of another protocol than RDP through: on the desktop's own port, on one of its own that takes "

@@ -10,7 +10,7 @@ from portico.domain.model import ProtocolPlan, Reason
 from portico.ports.display import Target
 from portico.services import endings
 from portico.services.broker import Broker
-from portico.services.session_policy import policy_of
+from portico.services.session_policy import plan_of, policy_of
 from portico.store import connections, fleet, forwards, outbox
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
@@ -92,12 +92,9 @@ def heard(broker: Broker, row: Any, gateway_id: str, boot_id: str, item: Mapping
 
 def ask_again(broker: Broker, gateway_id: str, boot_id: str) -> None:
     """Send a gateway that starts anew the forwards that still count, with the ports that their clients were told of."""
-    snapshot = broker.snapshots.get()
     with broker.db.write() as conn:
         for row in forwards.list_lost(conn, gateway_id, boot_id):
-            line = snapshot.pool_assignments.get(row.a_pool_assignment_id or "")
-            plan = snapshot.protocol_plan(line.protocol_plan_id if line else None, row.tenant_id)
-            _send(broker, conn, row, plan, gateway_id, [ours for _, ours in row.f_ports])
+            _send(broker, conn, row, plan_of(broker, row), gateway_id, [ours for _, ours in row.f_ports])
 
 
 def target(broker: Broker, row: Any) -> Target:

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from portico.domain.access import Actor, Level
 from portico.domain.states import USABLE, Event
 from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Unauthenticated, Unavailable
-from portico.services import agent_channel, endings, evidence, forwards
+from portico.services import agent_channel, endings, evidence, forwards, recordings
 from portico.services.broker import Broker
 from portico.services.guards import require
-from portico.services.session_policy import policy_of
+from portico.services.session_policy import plan_of, policy_of
 from portico.services.sessions import hash_secret
 from portico.store import connections, events, fleet, outbox, users
 from portico.store import forwards as forward_store
@@ -131,7 +131,9 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
         user = users.get_row(conn, _SCOPE, assignment.user_id)
     if user is None or user.disabled:
         raise Gone("This account is switched off.")
-    return _grant(broker, ticket, row, user.login_name)
+    grant = _grant(broker, ticket, row, user.login_name)
+    wanted = recordings.expect(broker, plan_of(broker, row), row, ticket.protocol, user.login_name)
+    return {**grant, "recording": wanted} if wanted else grant
 
 
 def _may_come_back(row: Any) -> bool:
@@ -154,8 +156,7 @@ def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[st
     assignment, desktop = assignment_record(part(row, "a_")), desktop_record(part(row, "d_"))
     if not desktop.target:
         raise Unavailable("The desktop has no address.")
-    line = broker.snapshots.get().pool_assignments.get(assignment.pool_assignment_id or "")
-    plan = broker.snapshots.get().protocol_plan(line.protocol_plan_id if line else None, assignment.tenant_id)
+    plan = plan_of(broker, row)
     port, credentials = _credentials(broker, ticket, row, login_name)
     return {
         "connection": row.id,

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from portico.domain import pools as pool_rules
-from portico.services import idempotency, provision
+from portico.services import idempotency, provision, recordings
 from portico.services.broker import Broker
 from portico.services.configure_settings import value_of
 from portico.store import desktops, fleet, founding, jobs, outbox, pools, purging, users, waiting
@@ -48,7 +48,9 @@ def purge(broker: Broker) -> dict[str, int]:
     now = broker.now()
     removed: Counter[str] = Counter()
     with broker.db.read() as conn:
-        days = {tenant_id: int(value_of(conn, tenant_id, "logs.days")) for tenant_id in founding.list_tenants(conn)}
+        tenants = founding.list_tenants(conn)
+        days = {tenant_id: int(value_of(conn, tenant_id, "logs.days")) for tenant_id in tenants}
+        watched = {tenant_id: int(value_of(conn, tenant_id, "recordings.days")) for tenant_id in tenants}
     with broker.db.write() as conn:
         removed.update(purging.purge_common(conn, now - timedelta(days=max(days.values(), default=0)), now))
         removed["jobs"] = jobs.purge(conn, now - timedelta(days=JOB_DAYS))
@@ -59,6 +61,8 @@ def purge(broker: Broker) -> dict[str, int]:
     for tenant_id, kept in days.items():
         with broker.db.write() as conn:
             removed.update(purging.purge(conn, tenant_id, now - timedelta(days=kept)))
+        removed["recordings"] += recordings.purge(broker, tenant_id, watched[tenant_id])
+    recordings.sweep(broker)
     return dict(removed)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from joserfc.jwk import KeySet, OKPKey
 from sqlalchemy.exc import IntegrityError
@@ -78,7 +79,7 @@ class KeyRing:
         return self._vault.open(f"keys.sealed_private:{row.id}", row.sealed_private)
 
     def _make(self, purpose: str, key_id: str, now: datetime) -> None:
-        makers = {"ca": _new_ca, "rdp": _new_rdp_signer}
+        makers = {"ca": _new_ca, "rdp": _new_rdp_signer, "recordings": _new_x25519}
         public, private = makers[purpose](now) if purpose in makers else _new_ed25519(purpose)
         sealed = self._vault.seal(f"keys.sealed_private:{key_id}", private)
         try:
@@ -119,6 +120,26 @@ class KeyRing:
     def ssh_user_ca(self) -> str:
         """The public key that sshd on desktops trusts for users, in OpenSSH form."""
         return str(self._newest("ssh_user_ca").public)
+
+    def recording_key(self, tenant_id: str, now: datetime) -> str:
+        """Return the public key (raw X25519, hex) that a tenant's recordings are sealed for; its id is the tenant's."""
+        if (row := self._recording(tenant_id)) is None:
+            with self._lock:
+                self._make("recordings", tenant_id, now)  # the fixed id lets only one broker insert it
+                self._load()
+            row = self._recording(tenant_id)
+        assert row is not None
+        return str(row.public)
+
+    def recording_private(self, tenant_id: str) -> X25519PrivateKey | None:
+        """Return the private key of a tenant's recordings; None before the first."""
+        if self._recording(tenant_id) is None:
+            self.reload()  # another broker made it
+        row = self._recording(tenant_id)
+        return None if row is None else X25519PrivateKey.from_private_bytes(bytes.fromhex(self._private(row)))
+
+    def _recording(self, tenant_id: str) -> Any:
+        return next((row for row in self._of("recordings") if row.id == tenant_id), None)
 
     @property
     def rdp_signer(self) -> tuple[x509.Certificate, rsa.RSAPrivateKey]:
@@ -255,6 +276,11 @@ def _new_rdp_signer(now: datetime) -> tuple[str, str]:
         .sign(key, hashes.SHA256())
     )
     return certificate.public_bytes(_PEM).decode(), key.private_bytes(_PEM, _PKCS8, _CLEAR).decode()
+
+
+def _new_x25519(now: datetime) -> tuple[str, str]:
+    key = X25519PrivateKey.generate()
+    return key.public_key().public_bytes_raw().hex(), key.private_bytes_raw().hex()
 
 
 def _new_ed25519(purpose: str) -> tuple[str, str]:

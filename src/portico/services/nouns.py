@@ -261,6 +261,17 @@ _ALL = (
         filters={"user": _equals(_s.user_id), "kind": _equals(_s.kind), "open": lambda text: _s.ended_at.is_(None)}, actions=("end",),
     ),
     Noun(
+        "recordings", "Recordings", "recordings", t.recordings,
+        ("id", "name", "user_name", "user_id", "desktop_id", "connection_id", "protocol", "state", "bytes", "sha256", "created_at",
+         "finished_at"),
+        search=("name", "user_name"), sorts=("created_at", "name", "user_name", "bytes"),
+        filters={
+            "user": _equals(t.recordings.c.user_id), "desktop": _equals(t.recordings.c.desktop_id),
+            "state": _any_of(t.recordings.c.state), "protocol": _equals(t.recordings.c.protocol),
+        },
+        may_delete=True, actions=("content",),
+    ),
+    Noun(
         "gateways", "Gateways", "gateways", t.gateways,
         ("id", "name", "group_name", "realm", "public_url", "version", "draining", "load", "heartbeat_at", "created_at"),
         None, _form("GatewayForm", GatewayForm, "gateways"), sorts=("name", "created_at"),

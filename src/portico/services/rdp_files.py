@@ -32,6 +32,9 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
         raise Conflict(sentence(seen.progress.reason or Reason("desktop.preparing")))
     if seen.protocol != PROTOCOL or broker.displays.get(PROTOCOL) is None:
         raise Conflict("Only RDP opens in an RDP client. Choose RDP to open the desktop.")
+    plan, _ = connect.plan_of(broker, assignment)
+    if plan.recording != "off":
+        raise Conflict(sentence(Reason("protocol.not_recorded", {"protocol": "RDP"})))
     now = broker.now()
     with broker.db.write() as conn:
         if not fleet.list_live_gateways(conn, now - timedelta(seconds=forwards.GATEWAY_SECONDS)):
@@ -47,7 +50,6 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
     front = urlsplit(broker.config.public_url)
     host, port = front.hostname or "localhost", front.port or 443
     values = {"GATEWAY": host if port == 443 else f"{host}:{port}", "TOKEN": seal(claims, broker.keys.signing)}
-    plan, _ = connect.plan_of(broker, assignment)
     client = replace(Client(row.client_address), kind="connect")
     context = LaunchContext(row.id, client, me.user.login_name, values)
     # The target's name is the gateway's, whose certificate the client sees; where the session goes is in the ticket.

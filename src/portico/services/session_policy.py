@@ -4,6 +4,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from portico.domain.model import ProtocolPlan
+from portico.services.broker import Broker
+
+
+def plan_of(broker: Broker, row: Any) -> ProtocolPlan:
+    """Return the protocol plan of a connection (a row of store.connections.find)."""
+    snapshot = broker.snapshots.get()
+    line = snapshot.pool_assignments.get(row.a_pool_assignment_id or "")
+    return snapshot.protocol_plan(line.protocol_plan_id if line else None, row.tenant_id)
 
 
 def policy_of(plan: ProtocolPlan, begun: datetime) -> dict[str, Any]:

@@ -340,6 +340,25 @@ forwards = Table(  # ports of a gateway that lead to a connection's desktop
     Index("ix_forwards_gateway", "gateway_id", "state"),
 )
 
+recordings = Table(  # what was seen of a session, sealed in a file of the same id
+    "recordings",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("name", Name, nullable=False),  # of the desktop
+    Column("user_name", Name, nullable=False),
+    Column("user_id", Id, nullable=False),
+    Column("desktop_id", Id, nullable=False),
+    Column("connection_id", Id, nullable=False),
+    Column("protocol", Word, nullable=False),
+    Column("state", Word, nullable=False),  # expected | complete | cut off
+    Column("bytes", RowNumber, nullable=False),
+    Column("sha256", Hash, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("finished_at", UTCDateTime),
+    Index("ix_recordings_tenant", "tenant_id", "created_at"),
+)
+
 tickets = Table(
     "tickets",
     metadata,

@@ -65,6 +65,10 @@ PEOPLE: Mapping[str, str] = {
 }
 
 DESKTOPS: Mapping[str, str] = {
+    "recording.kept": N_("A session of %(user)s on %(desktop)s was recorded."),
+    "recording.cut_off": N_("The recording of a session of %(user)s on %(desktop)s breaks off."),
+    "recording.watched": N_("%(actor)s read the recording of a session of %(user)s on %(desktop)s."),
+    "recording.deleted": N_("%(actor)s deleted a recording of %(name)s."),
     "desktop.password_shown": N_("%(user)s was shown a one-time password of %(desktop)s (%(protocol)s)."),
     "desktop.assigned": N_("%(user)s was given %(desktop)s (%(pool)s)."),
     "assignment.assigned": N_("%(user)s was given %(desktop)s."),

@@ -1,7 +1,7 @@
 """All pages of the portal and of the console, for the application to include."""
 
 from portico.web import live
-from portico.web.admin import actions, browse, desktop_sessions, edit, overview, palette, preview, show
+from portico.web.admin import actions, browse, desktop_sessions, edit, overview, palette, preview, recordings, show
 from portico.web.portal import account, connections, desktops, log_in
 from portico.web.sections import flat
 
@@ -11,6 +11,7 @@ CONSOLE = flat(
     overview.router,
     palette.router,
     desktop_sessions.router,
+    recordings.router,
     preview.router,
     actions.router,
     edit.router,

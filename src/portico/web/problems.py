@@ -26,6 +26,7 @@ from portico.errors import (
     Unavailable,
 )
 from portico.services.gateways import Gone
+from portico.services.recordings import Full
 from portico.web.reasons import reason_json
 
 log = logs.get(__name__)
@@ -47,6 +48,7 @@ STATUS: Mapping[type[PorticoError], int] = {
     AgentUnreachable: 503,
     Unavailable: 503,
     Gone: 410,
+    Full: 507,
 }
 TITLES: Mapping[int, str] = {
     400: "The request is malformed",
@@ -63,6 +65,7 @@ TITLES: Mapping[int, str] = {
     429: "Too many tries",
     500: "This did not work",
     503: "Something does not answer",
+    507: "There is no room",
 }
 
 

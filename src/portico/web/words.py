@@ -89,6 +89,11 @@ CENTER = {
     "online": Word(N_("Online"), READY, "circle-check"),
     "offline": Word(N_("Offline"), TROUBLE, "unplug"),
 }
+RECORDING = {
+    "complete": Word(N_("Complete"), READY, "circle-check"),
+    "cut off": Word(N_("Breaks off"), TROUBLE, "triangle-alert"),
+    "expected": Word(N_("Not here yet"), WORKING, "hourglass"),
+}
 LEAK = {
     "open": Word(N_("Left over"), TROUBLE, "triangle-alert"),
     "kept": Word(N_("Kept"), OFF, "circle-check"),
@@ -171,7 +176,7 @@ DRAINING = Word(N_("Draining"), WORKING, "hourglass")
 
 AXES: Mapping[str, Mapping[str, Word]] = {
     "offer": OFFER, "stage": STAGE, "power": POWER, "agent": AGENT, "session": SESSION, "status": STATUS, "job": JOB,
-    "center": CENTER, "level": LEVEL, "assignment": ASSIGNMENT, "leak": LEAK,
+    "center": CENTER, "level": LEVEL, "assignment": ASSIGNMENT, "leak": LEAK, "recording": RECORDING,
     "waiting agent": WAITING_AGENT, "metadata": METADATA,
 }  # fmt: skip
 

@@ -16,6 +16,9 @@ POST /gateway/v1/report   {"v": 1, "boot_id": str, "sequence": int, "load": {"se
                            "ports": [[the desktop's, the gateway's]]? (listening)}]}   → {"ok": true}
                           sent at once for events, else every 10 s as heartbeat; events are kept and resent until answered.
                           `live` lets the broker repair what a lost event left.
+POST /gateway/v1/recordings/ID?offset=N[&sha256=HEX]   a piece of a recording (wire.recordings) as raw bytes, ≤ 512 KiB, the last one with
+                          the file's hash → {"size": what the broker has now, "done": bool}; an offset that is not that size changes
+                          nothing and is answered the same. 404 for a recording that no broker wants, 507 where there is no room.
 GET  /gateway/v1/control?after=N   held open ≤ 25 s → {"messages": [MESSAGE], "last": N}
 
 MESSAGE   {"id": int, "kind": "close", "connection": str, "reason": str} | {"id": int, "kind": "keys", "keys": JWKS}
@@ -38,7 +41,8 @@ GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "pro
                       "deep_colour": bool? (rdp: ask for 32 bits a pixel; true where it is missing)},
            "credentials": {"username": str, "domain": str?, "password": str?, "ssh_key": PEM?, "ssh_certificate": str?, "ssh_host_keys": [str]?},
            "policy": {"clipboard_in": bool, "clipboard_out": bool, "files_in": bool, "files_out": bool, "drives": bool, "printers": bool,
-                      "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null}}
+                      "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null},
+           "recording": {"id": str, "mode": "on"|"required", "key": str, "public": hex of an X25519 public key}?}
 
 Tickets (wire.tickets) are EdDSA-signed and single use: the gateway checks the signature offline, then redeems. If no broker answers in
 2 s a gateway refuses new entry tickets that need credentials (they come only with the GRANT) and says so; running sessions go on.
@@ -74,5 +78,6 @@ CLOSE = {
     "credentials.wanted": 4013,  # the broker has no password for the desktop: the page asks the person (with "username")
     "idle": 4010,  # nobody used the session for as long as the plan allows
     "time.up": 4011,  # it has lasted as long as the plan allows
+    "recording.failed": 4014,  # it must be recorded, and cannot be
     "desktop.changed": 4012,  # the desktop shows another certificate or host key than the one that it reported
 }

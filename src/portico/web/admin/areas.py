@@ -57,7 +57,7 @@ def _name(label: str = N_("Name"), name: str = "name") -> Column:
 
 CENTERS = ("centers", "leaks")
 DESKTOPS = ("desktops", "waiting-agents", "join-keys")
-SESSIONS = ("desktop-sessions", "sessions")
+SESSIONS = ("desktop-sessions", "sessions", "recordings")
 PLANS = ("protocol-plans", "power-plans", "release-plans")
 
 _AREAS = (
@@ -222,7 +222,7 @@ _AREAS = (
         (_name(), Column("protocols", N_("Protocols"), sorts=False), Column("clipboard_in", N_("Clipboard in"), "flag", sorts=False),
          Column("clipboard_out", N_("Clipboard out"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
         (Section(N_("Protocol plan"), ("name", "protocols")), Section(N_("In the session"), ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "view_only")),
-         Section(N_("Time"), ("idle_minutes", "max_minutes")), Section(N_("Gateway"), ("forward",)), Section(N_("Pictures"), ("deep_colour",), is_open=False)),
+         Section(N_("Time"), ("idle_minutes", "max_minutes")), Section(N_("Recording"), ("recording",)), Section(N_("Gateway"), ("forward",)), Section(N_("Pictures"), ("deep_colour",), is_open=False)),
         create=N_("Create protocol plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("protocols", "updated_at"), topics="plans",
     ),
     Area(
@@ -283,6 +283,15 @@ _AREAS = (
          Column("created_at", N_("Since"), "time"), Column("seen_at", N_("Last seen"), "time", sorts=False),
          Column("expires_at", N_("Ends at the latest"), "time", sorts=False), Column("end", "", "end", sorts=False)),
         sort="-created_at", group=SESSIONS, family=N_("Sessions"), facts=("client_address", "seen_at"), topics="sessions",
+    ),
+    Area(
+        "recordings", N_("Recordings"), N_("recording"), "video", "recordings",
+        N_("What people saw in sessions that their protocol plan has recorded. Each look at one is an event."),
+        (_name(N_("Desktop")), Column("user_name", N_("User")), Column("protocol", N_("Protocol"), sorts=False),
+         Column("state", N_("State"), "state", "recording", sorts=False), Column("megabytes", N_("MB"), "number", sorts=False),
+         Column("created_at", N_("Begun"), "time")),
+        filters=(("state:complete", N_("Complete")), ("state:cut_off", N_("Breaks off")), ("state:expected", N_("Not here yet"))),
+        deletes=True, sort="-created_at", facts=("user_name", "created_at"), topics="recordings", group=SESSIONS, family=N_("Sessions"),
     ),
     Area(
         "gateways", N_("Gateways"), N_("gateway"), "network", "gateways",

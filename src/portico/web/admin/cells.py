@@ -52,6 +52,8 @@ def with_names(broker: Broker, actor: Actor, area: Area, items: Sequence[Mapping
             row["user"] = ", ".join(person["name"] for person in item.get("users") or ())
             row["pools"] = ", ".join(pool["name"] for pool in item.get("pools") or ())
             row["center"] = item.get("center_name", "")
+        if area.noun == "recordings":
+            row["megabytes"] = round(item["bytes"] / 1e6, 1) if item["bytes"] else ""
         if area.noun in ("gateways", "brokers"):
             row["alive"] = is_alive(as_time(item.get("heartbeat_at")), broker.now())
         rows.append(row)

@@ -7,11 +7,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.errors import Invalid
-from portico.services import centers, leaks, queue, usage
+from portico.services import centers, leaks, queue, recordings, usage
 from portico.services.guards import require
 from portico.web.api.actions import FAILURES, JOB, queued
 from portico.web.api.described import answers, record, takes
 from portico.web.caller import Body, Me, broker_of
+from portico.web.recorded import plain
 
 router = APIRouter()
 
@@ -66,6 +67,14 @@ def usages(request: Request, id: str, me: Me, months: int = 3) -> Response:
     return JSONResponse(
         {"months": [asdict(one) | {"since": one.since.isoformat(), "until": one.until.isoformat()} for one in found]}
     )
+
+
+@router.get("/recordings/{id}/content", tags=["Recordings"], operation_id="get_recording_content",
+            summary="What was recorded, in clear: an asciicast of a terminal, else frames (each read is an event)",
+            responses=FAILURES)  # fmt: skip
+def recording_content(request: Request, id: str, me: Me) -> Response:
+    """Answer the content of a recording."""
+    return plain(recordings.open_plain(broker_of(request), me.actor, id))
 
 
 @router.post("/leaks/{id}/remove", status_code=202, tags=["Leaks"], operation_id="remove_leak",

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.errors import Unauthenticated
-from portico.services import agents, gateways
+from portico.services import agents, gateways, recordings
 from portico.services.gateways import GatewayId
 from portico.web.caller import Body, bearer_of, broker_of
 from portico.web.doors.messages import GatewayEnrolment, GatewayReport, Redemption, checked
@@ -52,6 +52,16 @@ def redeem(request: Request, gateway: Caller, body: Body) -> Response:
 def report(request: Request, gateway: Caller, body: Body) -> Response:
     """Take what a gateway saw."""
     return JSONResponse(gateways.report(broker_of(request), gateway, checked(GatewayReport, body)))
+
+
+@router.post("/recordings/{recording_id}")
+async def recording(request: Request, recording_id: str) -> Response:
+    """Take a piece of a recording."""
+    offset, digest = number_of(request, "offset", 0), request.query_params.get("sha256", "")[:64]
+    await to_thread.run_sync(gateway_of, request)
+    content = await request.body()
+    taken = await to_thread.run_sync(recordings.take, broker_of(request), recording_id[:40], offset, content, digest)
+    return JSONResponse(taken)
 
 
 @router.get("/control")

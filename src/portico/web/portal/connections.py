@@ -117,12 +117,12 @@ def _in_browser(found: Connecting) -> bool:
 
 def _viewer(request: Request, me: SignedIn, found: Connecting) -> Response:
     answer = page(
-        request, "portal/viewer.html", me, connection=found, texts=viewer_texts.TEXTS, translated_json=_translated_json
+        request, "portal/viewer.html", me, connection=found, texts=viewer_texts.TEXTS, translated_json=translated_json
     )
     answer.headers["Content-Security-Policy"] = VIEWER_CSP
     return answer
 
 
-def _translated_json(texts: dict[str, str]) -> str:
+def translated_json(texts: dict[str, str]) -> str:
     """Return the texts in the page's language, as JSON that is safe inside a script element."""
     return json.dumps({key: translate(text) for key, text in texts.items()}).replace("<", "\\u003c")

@@ -2,6 +2,14 @@
 
 from portico.web.rendering import N_
 
+PLAYER = {
+    "player.play": N_("Play"),
+    "player.pause": N_("Pause"),
+    "player.position": N_("Position"),
+    "player.speed": N_("Speed"),
+    "player.failed": N_("The recording could not be loaded."),
+    "player.empty": N_("Nothing was shown in this session."),
+}
 TEXTS = {
     "connecting": N_("Connecting to {desktop}"),
     "connecting.slow": N_("This takes longer than usual. It goes on by itself."),
@@ -42,6 +50,10 @@ TEXTS = {
     "log_in.username": N_("User name"),
     "log_in.password": N_("Password"),
     "log_in.connect": N_("Connect"),
+    "ended.recording.failed": N_(
+        "The session must be recorded, which is not possible at the moment. Connect again in a while, or tell your administrator."
+    ),
+    "recorded": N_("This session is recorded"),
     "ended.idle": N_(
         "The session was ended because nobody used it. Your programs go on running for as long as the plans of this desktop allow."
     ),

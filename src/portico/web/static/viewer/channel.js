@@ -25,6 +25,7 @@ const CODES = {
   4011: "time.up",
   4012: "desktop.changed",
   4013: "credentials.wanted",
+  4014: "recording.failed",
 };
 
 /** Return the name of a close event's reason. */

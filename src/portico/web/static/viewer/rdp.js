@@ -65,6 +65,35 @@ export async function enterRdp(place, given, logIn = null) {
   }
 }
 
+/** Show a recording in `place`: `socket` stands for the gateway, hands out what was recorded and takes nothing. */
+export async function replayRdp(place, socket) {
+  await start();
+  const Original = window.WebSocket;
+  const display = new RdpDisplay(place);
+  display.fit = false; // a recorded desktop follows no window
+  let opened;
+  const open = new Promise((resolve) => (opened = resolve));
+  window.WebSocket = function Recorded() {
+    window.WebSocket = Original;
+    setTimeout(() => {
+      socket.dispatchEvent(new Event("open"));
+      opened();
+    });
+    return socket;
+  };
+  Object.assign(window.WebSocket, { CONNECTING: 0, OPEN: 1, CLOSING: 2, CLOSED: 3 });
+  const connected = display.connect(new URL("/gw/rdp", location.href), "recorded");
+  connected.then(
+    () => {
+      display.attach(socket, { view_only: true }, { onFrame() {}, onClipboard() {}, onEnded() {}, onFailed() {}, onSize() {} });
+      display.canvas.toggleAttribute("data-fit", true);
+    },
+    (problem) => console.warn("RDP:", problem?.backtrace?.() ?? problem),
+  );
+  await open; // before that it hears nothing
+  return display;
+}
+
 /**
  * IronRDP opens its socket itself and takes every message for RDP. This hands us the socket as it is made, sends what must go ahead,
  * keeps the gateway's text messages from it, and takes the class away again.

@@ -17,7 +17,8 @@ export class Toolbar {
       attributes: { "aria-label": say("toolbar.grip") } }, icon("grip"));
     this.quality = make("span", { className: "viewer-quality", attributes: { role: "img" } }, icon("quality"), make("span", { className: "viewer-quality-text" }));
     this.viewOnly = make("span", { className: "viewer-badge", hidden: true }, icon("eye"), say("view_only"));
-    this.root = make("div", { className: "viewer-toolbar", attributes: { role: "toolbar", "aria-label": say("toolbar") } }, this.grip, this.viewOnly);
+    this.recorded = make("span", { className: "viewer-badge viewer-recorded", hidden: true, title: say("recorded"), attributes: { role: "img", "aria-label": say("recorded") } });
+    this.root = make("div", { className: "viewer-toolbar", attributes: { role: "toolbar", "aria-label": say("toolbar") } }, this.grip, this.viewOnly, this.recorded);
     this.root.dataset.testid = "toolbar";
     this.tab = make("button", { type: "button", className: "viewer-tab", title: say("toolbar.show"), attributes: { "aria-label": say("toolbar.show") },
       onclick: () => this.reveal(true) });
@@ -60,12 +61,14 @@ export class Toolbar {
   }
 
   /** Fit the buttons to what this session can and may. */
-  allow({ clipboard, scale, viewOnly }) {
+  allow({ clipboard, scale, viewOnly, recorded }) {
     this.clipboard.hidden = !clipboard;
     this.scale.hidden = !scale;
     this.keys.hidden = viewOnly;
     if (this.keyboard) this.keyboard.hidden = viewOnly;
     this.viewOnly.hidden = !viewOnly;
+    this.recorded.hidden = !recorded;
+    document.documentElement.toggleAttribute("data-recorded", recorded);
   }
 
   /** Add a panel that the button of the same id opens. */

@@ -138,6 +138,7 @@ function start(open, policy) {
     clipboard: policy.clipboard_out === true || (policy.clipboard_in === true && policy.view_only !== true),
     scale: display.canScale,
     viewOnly: policy.view_only === true,
+    recorded: policy.recorded === true,
   });
 }
 
