@@ -23,6 +23,11 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>desk
  data-disconnect-url="/connections/{name}/disconnect" data-log-out-url="/connections/{name}/log-out" data-portal-url="/" data-csrf="csrf-1">
 </main><script type="module" src="/static/viewer/viewer.js"></script></body></html>"""
 
+REPLAY = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>desk-01</title></head>
+<body><script type="application/json" id="texts">{texts}</script>
+<main id="viewer" data-protocol="{protocol}" data-format="frames" data-content-url="/content/{name}"><a class="player-back" href="/">Back</a></main>
+<script type="module" src="/static/viewer/player.js"></script></body></html>"""
+
 
 def vendor(folder: Path) -> Path:
     """Return the folder of the front-end packages: those of the set-up, else fetched by npm into `folder`."""
@@ -45,8 +50,13 @@ class Portal:
         self.posts: list[str] = []
         self.texts: dict[str, str] = {}
         self.protocols: dict[str, str] = {}
+        self.recordings: dict[str, bytes] = {}
         broker.routes["/"] = lambda on: on.reply(200, b"<title>Portal</title><h1>Your desktops</h1>", "text/html")
         broker.prefixes["/view/"] = self._page
+        broker.prefixes["/replay/"] = self._replay
+        broker.prefixes["/content/"] = lambda on: on.reply(
+            200, self.recordings[on.path.rpartition("/")[2]], "application/octet-stream"
+        )
         broker.prefixes["/connections/"] = self._action
         broker.prefixes["/static/"] = self._static
 
@@ -60,6 +70,11 @@ class Portal:
             Content_Security_Policy=VIEWER_CSP,
             Set_Cookie="session=top; Path=/; Secure",
         )
+
+    def _replay(self, on: Handler) -> None:
+        name = on.path.rpartition("/")[2]
+        page = REPLAY.format(name=name, protocol=self.protocols[name], texts=json.dumps(self.texts))
+        on.reply(200, page.encode(), "text/html; charset=utf-8", Content_Security_Policy=VIEWER_CSP)
 
     def _action(self, on: Handler) -> None:
         _, _, name, action = on.path.split("/")

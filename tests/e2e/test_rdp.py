@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 from tests.e2e.test_viewer import NARROW, PICTURES, Lab, line_in, open_page, reaches  # noqa: F401
+from tests.integration.test_recordings import Shelf
 
 from doubles.authority import Authority
 from doubles.broker import BrokerDouble
@@ -31,9 +32,11 @@ class RdpLab(Lab):
         """Grant a session at xrdp, or at another desktop `at`; `credentials` and `target` replace what fits."""
         at = how.pop("at", self.xrdp)
         credentials, target = how.pop("credentials", at.credentials), how.pop("target", {})
+        recording = how.pop("recording", None)
         self.portal.protocols[name] = protocol
         self.broker.grant(name, protocol, "127.0.0.1", at.port, credentials, **how)
         self.broker.grants[name]["target"].update(target)
+        self.broker.grants[name]["recording"] = recording
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +241,29 @@ def test_a_phone_types_and_taps(lab: RdpLab, open_page: Open) -> None:  # noqa: 
     page.keyboard.press("Enter")
     page.screenshot(path=PICTURES / "rdp-narrow-dark.png")
     assert line_in(lab.xrdp.proof, "from a phone")
+
+
+@pytest.mark.capability("S057")
+def test_a_recorded_session_is_played(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """The same client reads what was recorded, without a desktop at its end."""
+    shelf = Shelf(lab.broker)
+    page = open_page("recorded", "rdp", {"recording": shelf.wanted("recorded", "required")})
+    reaches(page, "connected")
+    page.keyboard.type("seen on the record", delay=20)
+    page.wait_for_timeout(1500)
+    page.click("[data-testid=toolbar-disconnect]", force=True)
+    opener, content = shelf.content("recorded")
+    assert opener.complete
+    lab.portal.recordings["recorded"] = content
+
+    player = lab.browser.new_context(ignore_https_errors=True, viewport={"width": 1200, "height": 800}).new_page()
+    player.goto(f"{lab.url}/replay/recorded")
+    player.wait_for_selector("html[data-player=ended]", timeout=60_000)
+    wait_until(lambda: picture_size(player)[:1] > [300], "a picture as wide as the desktop")
+    player.wait_for_timeout(500)
+    player.screenshot(path=PICTURES / "rdp-replayed.png")
+    colours = player.evaluate(
+        "(canvas => new Set(canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data).size)(document.querySelector('.viewer-rdp'))"
+    )
+    assert colours > 8
+    player.context.close()
