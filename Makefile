@@ -10,7 +10,7 @@ PYTEST := $(PYTHON) -m pytest
 PARTS := tests/unit tests/contract tests/integration tests/e2e
 MESSAGES := $(PYTHON) -m babel.messages.frontend -q
 
-.PHONY: help setup setup-demo setup-browser setup-python demo demo-check check lint lab lab-down lab-guests lab-guests-down lab-e2e test test-openstack test-full bench bench-openstack capabilities \
+.PHONY: help setup setup-demo setup-browser setup-bench setup-python demo demo-check check lint lab lab-down lab-guests lab-guests-down lab-e2e test test-openstack test-full bench bench-openstack capabilities \
   messages reference lock clean
 
 help: ## Show this list
@@ -24,6 +24,9 @@ setup-demo:
 
 setup-browser:
 	@tools/setup browser
+
+setup-bench:
+	@tools/setup bench
 
 setup-python:
 	@tools/setup python
@@ -69,7 +72,7 @@ lab-e2e: setup lab-guests ## Drive a real guest from a browser, log-in to end; p
 test-full: setup lint ## The whole matrix: more examples for each property, and everything of make test
 	@HYPOTHESIS_PROFILE=full $(PYTEST) -n $(JOBS) --dist loadfile --no-loadscope-reorder --capabilities build/capabilities.json $(PARTS) $(ARGS)
 
-bench: setup ## Print ratios of this machine, as in docs/reference/performance.md
+bench: setup-bench ## Print ratios of this machine, as in docs/reference/performance.md
 	@$(PYTHON) -W ignore -m tests.bench
 
 bench-openstack: setup lab ## Print what inventory and provisioning cost beside the bare calls to OpenStack, on the lab

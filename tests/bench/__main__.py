@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import decisions, log_ins, storage
+from tests.bench import decisions, forwarding, log_ins, storage
 from tests.bench.fleet import fill, open_broker
 from tests.bench.log_ins import Engine
 from tests.bench.machine import ROOT, describe
@@ -22,7 +22,7 @@ def main() -> int:
     logs.configure("text", "warning")
     machine = describe()
     print(f"{machine}\n", flush=True)
-    parts = [f"{machine}.\n", _show("decisions", decisions.report())]
+    parts = [f"{machine}.\n", _show("decisions", decisions.report()), _show("forwards", forwarding.report())]
     directory, cluster = Path(tempfile.mkdtemp(prefix="portico-bench-")), Cluster()
     try:
         cluster.start()

@@ -91,6 +91,7 @@ class BrokerDouble:
         self.seen_headers: list[dict[str, str]] = []
         self.messages: list[dict[str, Any]] = []
         self.tokens = {"token-1"}
+        self.realm = "default"
         self.reusable: set[str] = set()  # connections whose session tickets are good again
         self.changed = threading.Condition()
         self.prefixes: dict[str, Route] = {}
@@ -166,7 +167,7 @@ class BrokerDouble:
             "assignment": "assignment",
             "user": "ada",
             "protocol": protocol,
-            "realm": "default",
+            "realm": self.realm,
             "gateway": "*",
             "epoch": 1,
             "issued": now,
@@ -222,7 +223,7 @@ class BrokerDouble:
                 "bearer": "bearer-1",
                 "keys": self.jwks,
                 "group": "default",
-                "realm": "default",
+                "realm": self.realm,
                 "certificate": self.authority.sign_request(asked["csr"]),
                 "ca": self.authority.pem,
             },

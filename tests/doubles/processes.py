@@ -15,6 +15,7 @@ class Service:
     """One process; `log` is what it wrote so far."""
 
     module, name = "", ""
+    prefix: tuple[str, ...] = ()  # a command that runs it elsewhere, such as in a network of its own
 
     def __init__(self, folder: Path, port: int, **settings: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -29,7 +30,9 @@ class Service:
         environment |= {f"PORTICO_{name.upper()}": value for name, value in self._settings.items()}
         program = RUN.format(module=self.module, name=self.name)
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([sys.executable, "-c", program], env=environment, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [*self.prefix, sys.executable, "-c", program], env=environment, stdout=log, stderr=log
+            )
         if wait:
             wait_for_port(self.port, self._process)
 

@@ -15,6 +15,7 @@ from portico.config import Config
 from portico.errors import Invalid, PorticoError, Unavailable
 from portico.gateway import identity as identities
 from portico.gateway.broker import Broker
+from portico.gateway.certificates import Certificates
 from portico.gateway.control import Control
 from portico.gateway.doors import Doors
 from portico.gateway.forwards import Forward, Forwards
@@ -22,7 +23,7 @@ from portico.gateway.rdgateway import RdGateway
 from portico.gateway.recording import Recorders
 from portico.gateway.reports import Reports
 from portico.gateway.sessions import Session, Sessions
-from portico.gateway.trust import Trust, server_context
+from portico.gateway.trust import Trust
 from portico.gateway.uploads import Uploads
 from portico.gateway.websocket import MAX_FRAME
 
@@ -123,9 +124,16 @@ class Gateway:
             identities.home(config) / "recordings", config.recording_mib << 20, self._uploads.wake
         )
         control = Control(self._broker, self._sessions, self._forwards, doors, keep_keys, self._refuse_forward)
-        await self._listen(doors)
-        await self._listen_rdgateway(doors)
-        for work in (self._reports.run(), control.run(), self._sweep(), self._uploads.run(self._recorders)):
+        certificates = Certificates(*identities.certificate_files(config))
+        await self._listen(doors, certificates)
+        await self._listen_rdgateway(doors, certificates)
+        for work in (
+            self._reports.run(),
+            control.run(),
+            self._sweep(),
+            self._uploads.run(self._recorders),
+            certificates.follow(),
+        ):
             self._tasks.append(asyncio.ensure_future(work))
         log.info("gateway listening", address=config.gateway_listen, gateway=identity.gateway_id)
 
@@ -153,9 +161,9 @@ class Gateway:
         self._broker.close()
         log.info("gateway stopped")
 
-    async def _listen(self, doors: Doors) -> None:
+    async def _listen(self, doors: Doors, certificates: Certificates) -> None:
         host, port = split_listen(self._config.gateway_listen, "gateway_listen")
-        context = server_context(*identities.certificate_files(self._config))
+        context = certificates.context()
         try:
             self._server = await ws_create_server(
                 doors.upgrade,
@@ -175,11 +183,11 @@ class Gateway:
             raise Invalid(f"Cannot listen on {self._config.gateway_listen}: {problem.strerror or problem}") from problem
         self.port = bound_port(self._server.sockets[0])
 
-    async def _listen_rdgateway(self, doors: Doors) -> None:
+    async def _listen_rdgateway(self, doors: Doors, certificates: Certificates) -> None:
         if not self._config.rdgateway_listen:
             return
         host, port = split_listen(self._config.rdgateway_listen, "rdgateway_listen")
-        context = server_context(*identities.certificate_files(self._config))
+        context = certificates.context()
         door = RdGateway(doors, self._sessions, frozenset(self._config.trusted_proxies), context)
         try:
             self._rdgateway = await asyncio.start_server(

@@ -15,9 +15,10 @@ from portico.config import Config
 from portico.errors import Invalid, Unavailable
 from portico.gateway import files, front_headers, front_pages
 from portico.gateway.app import bound_port, run_until_signal, split_listen
+from portico.gateway.certificates import Certificates
 from portico.gateway.front_broker import CHUNK, Brokers
 from portico.gateway.front_exchange import Exchange
-from portico.gateway.trust import Trust, server_context, split_urls
+from portico.gateway.trust import Trust, split_urls
 
 log = logs.get(__name__)
 
@@ -57,7 +58,8 @@ class Front:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._context = server_context(*certificate_files(config))
+        self._certificates = Certificates(*certificate_files(config))
+        self._context = self._certificates.context()
         self._trust = Trust(config.ca_fingerprint, config.state / "front" / "ca.pem")
         self._brokers = Brokers(config.broker_url, self._trust)
         self._hsts = front_headers.wants_hsts(config.public_url)
@@ -68,6 +70,7 @@ class Front:
         self._addresses: Counter[str] = Counter()
         self._listener: sockets.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -81,12 +84,14 @@ class Front:
         self._listener.setblocking(False)
         self.port = bound_port(self._listener)
         self._accepting = asyncio.create_task(self._accept(self._listener))
+        self._following = asyncio.create_task(self._certificates.follow())
         log.info("front listening", address=self._config.front_listen, public_url=self._config.public_url)
 
     async def stop(self) -> None:
         """Take no more connections, give those that are there a moment, and close them."""
-        if self._accepting is not None:
-            self._accepting.cancel()
+        for task in (self._accepting, self._following):
+            if task is not None:
+                task.cancel()
         if self._listener is not None:
             self._listener.close()
         for connection in self._connections:

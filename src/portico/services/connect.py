@@ -22,13 +22,13 @@ from portico.domain.readiness import wake_action
 from portico.domain.states import USABLE
 from portico.errors import Conflict, NotFound, Unavailable
 from portico.ports.display import LaunchContext, Target
-from portico.services import addresses, endings, evidence, forwards
+from portico.services import addresses, endings, evidence, forwards, reach
 from portico.services.broker import Broker
 from portico.services.explaining import sentence
 from portico.services.portal import offers
 from portico.services.queueing import enqueue
 from portico.services.sessions import SignedIn
-from portico.store import assignments, connections, desktops, events, fleet, users
+from portico.store import assignments, connections, desktops, events, users
 from portico.store import forwards as forward_store
 from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
@@ -305,17 +305,18 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
     desktop = addresses.fresh(broker, desktop)
     now, connection_protocol = broker.now(), seen.protocol
     with broker.db.write() as conn:
-        if not fleet.list_live_gateways(conn, now - timedelta(seconds=forwards.GATEWAY_SECONDS)):
+        gateway = reach.pick(broker, conn, desktop.realm)
+        if gateway is None:
             raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
         jti = secrets.token_hex(18)
         connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=LIFE_SECONDS))
         connections.set_state(conn, connection_id, REOPENED, "ready", closed_at=None, close_reason="")
-    issued = int(now.timestamp())
+    issued, origin = int(now.timestamp()), reach.origin(broker, gateway)
     claims = Ticket(
         jti=jti, connection=connection_id, assignment=assignment.id, user=me.user.id, protocol=connection_protocol,
-        realm=desktop.realm, gateway="*", epoch=assignment.epoch, issued=issued, expires=issued + LIFE_SECONDS,
+        realm=desktop.realm, gateway=gateway.id if origin else "*", epoch=assignment.epoch, issued=issued, expires=issued + LIFE_SECONDS,
     )  # fmt: skip
-    return {"ticket": seal(claims, broker.keys.signing), "url": DOORS[connection_protocol]}
+    return {"ticket": seal(claims, broker.keys.signing), "url": origin + DOORS[connection_protocol]}
 
 
 def disconnect(broker: Broker, me: SignedIn, connection_id: str) -> None:

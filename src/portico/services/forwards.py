@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from portico.domain.connect import ConnectStage, Progress
 from portico.domain.model import ProtocolPlan, Reason
 from portico.ports.display import Target
-from portico.services import endings
+from portico.services import endings, reach
 from portico.services.broker import Broker
 from portico.services.session_policy import plan_of, policy_of
 from portico.store import connections, fleet, forwards, outbox
@@ -19,7 +18,6 @@ OFF, DIRECT = (
     "off",
     "direct",
 )  # a plan's word, and the state of what needs no forward: clients go to the desktop's own address
-GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
 ANSWER_SECONDS = 20  # how long a gateway may take to open ports
 MESSAGE_SECONDS = 60
 MAX_PORTS = 16
@@ -50,14 +48,9 @@ def _ask(broker: Broker, row: Any, plan: ProtocolPlan) -> bool:
     """Choose the gateway with the fewest sessions and send it the order; False when none lives."""
     now = broker.now()
     with broker.db.write() as conn:
-        live = [
-            one
-            for one in fleet.list_live_gateways(conn, now - timedelta(seconds=GATEWAY_SECONDS))
-            if one.realm == row.d_realm
-        ]
-        if not live:
+        gateway = reach.pick(broker, conn, row.d_realm)
+        if gateway is None:
             return False
-        gateway = min(live, key=lambda one: (int((one.load or {}).get("sessions", 0)), one.id))
         if forwards.ask(conn, row.id, gateway.id, now):
             endings.close_connections(broker, conn, row.assignment_id, "closed.elsewhere", keep=row.id)
             connections.set_state(conn, row.id, ("waiting", "ready"), "ready", gateway_id=gateway.id)
@@ -101,5 +94,5 @@ def target(broker: Broker, row: Any) -> Target:
     """Return where a client finds an open forward: the gateway's name as people know it, and its port."""
     with broker.db.read() as conn:
         gateway = fleet.get_gateway(conn, row.f_gateway_id)
-    url = (gateway.public_url if gateway else "") or broker.config.public_url
-    return Target(urlsplit(url).hostname or "localhost", int(row.f_ports[0][1]), row.d_display_name or row.d_name)
+    host = reach.address(broker, gateway)[0] if gateway else "localhost"
+    return Target(host, int(row.f_ports[0][1]), row.d_display_name or row.d_name)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from portico.domain.access import Actor, Level
 from portico.domain.states import USABLE, Event
 from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Unauthenticated, Unavailable
-from portico.services import agent_channel, endings, evidence, forwards, recordings
+from portico.services import agent_channel, endings, evidence, forwards, reach, recordings
 from portico.services.broker import Broker
 from portico.services.guards import require
 from portico.services.session_policy import plan_of, policy_of
@@ -51,17 +51,19 @@ class GatewayId:
     row: Any
 
 
-def new_token(broker: Broker, actor: Actor) -> str:
-    """Make a one-time token with which a gateway may enrol within an hour."""
+def new_token(broker: Broker, actor: Actor, realm: str = "") -> str:
+    """Make a one-time token with which a gateway of a realm may enrol within an hour. Raises Denied, Invalid."""
     require(actor, "gateways", Level.EDIT)
-    return issue_token(broker)
+    if realm and realm not in reach.realms(broker, actor):
+        raise Invalid("No center names this realm.", {"realm": "Name it at the center first, or leave it empty."})
+    return issue_token(broker, realm)
 
 
-def issue_token(broker: Broker) -> str:
+def issue_token(broker: Broker, realm: str = "") -> str:
     """Make a one-time enrolment token, for set-up and for `new_token`."""
     token, now = secrets.token_urlsafe(32), broker.now()
     with broker.db.write() as conn:
-        fleet.add_gateway_token(conn, hash_secret(token), now + timedelta(seconds=TOKEN_SECONDS))
+        fleet.add_gateway_token(conn, hash_secret(token), now + timedelta(seconds=TOKEN_SECONDS), realm)
     return token
 
 
@@ -77,16 +79,17 @@ def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
                 "The certificate request is not understood.", {"csr": "A PEM request is wanted."}
             ) from problem
     with broker.db.write() as conn:
-        if not fleet.use_gateway_token(conn, hash_secret(_text(message, "token")), now):
+        realm = fleet.use_gateway_token(conn, hash_secret(_text(message, "token")), now)
+        if realm is None:
             raise Unauthenticated("This enrolment token is unknown, used or expired.")
         gateway_id = fleet.put_gateway(
-            conn, name, id=broker.new_id(), tenant_id=None, group_name="default", realm="",
+            conn, name, id=broker.new_id(), tenant_id=None, group_name="default", realm=realm,
             public_url=str(message.get("public_url", ""))[:200], bearer_hash=hash_secret(bearer),
             version=str(message.get("version", ""))[:40], heartbeat_at=now, created_at=now,
         )  # fmt: skip
         events.add(conn, events.Entry(now, "gateway.enrolled", params={"gateway": name}))
     return {
-        "gateway_id": gateway_id, "bearer": bearer, "keys": broker.keys.jwks(), "group": "default", "realm": "",
+        "gateway_id": gateway_id, "bearer": bearer, "keys": broker.keys.jwks(), "group": "default", "realm": realm,
         "certificate": certificate, "ca": broker.keys.ca_pem,
     }  # fmt: skip
 

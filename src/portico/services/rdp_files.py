@@ -4,18 +4,17 @@ import secrets
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 from portico.domain.connect import ConnectStage
 from portico.domain.model import Client, Reason
 from portico.errors import Conflict, Unavailable
 from portico.ports.display import LaunchContext, Target
-from portico.services import connect, forwards
+from portico.services import connect, reach
 from portico.services.broker import Broker
 from portico.services.explaining import sentence
 from portico.services.rdp_signature import sign
 from portico.services.sessions import SignedIn
-from portico.store import connections, fleet
+from portico.store import connections
 from portico.wire.tickets import SESSION, SESSION_SECONDS, Ticket, seal
 
 PROTOCOL = "rdp"
@@ -37,7 +36,8 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
         raise Conflict(sentence(Reason("protocol.not_recorded", {"protocol": "RDP"})))
     now = broker.now()
     with broker.db.write() as conn:
-        if not fleet.list_live_gateways(conn, now - timedelta(seconds=forwards.GATEWAY_SECONDS)):
+        gateway = reach.pick(broker, conn, desktop.realm)
+        if gateway is None:
             raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
         jti = secrets.token_hex(18)
         connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=SESSION_SECONDS))
@@ -45,10 +45,9 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
     issued = int(now.timestamp())
     claims = Ticket(
         jti=jti, connection=connection_id, assignment=assignment.id, user=me.user.id, protocol=PROTOCOL, realm=desktop.realm,
-        gateway="*", epoch=assignment.epoch, issued=issued, expires=issued + SESSION_SECONDS, use=SESSION,
+        gateway=gateway.id if reach.origin(broker, gateway) else "*", epoch=assignment.epoch, issued=issued, expires=issued + SESSION_SECONDS, use=SESSION,
     )  # fmt: skip
-    front = urlsplit(broker.config.public_url)
-    host, port = front.hostname or "localhost", front.port or 443
+    host, port = reach.address(broker, gateway)
     values = {"GATEWAY": host if port == 443 else f"{host}:{port}", "TOKEN": seal(claims, broker.keys.signing)}
     client = replace(Client(row.client_address), kind="connect")
     context = LaunchContext(row.id, client, me.user.login_name, values)

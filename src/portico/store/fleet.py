@@ -48,19 +48,21 @@ def find_gateway(conn: Connection, bearer_hash: str) -> Row[Any] | None:
     return conn.execute(select(gateways).where(gateways.c.bearer_hash == bearer_hash)).first()
 
 
-def add_gateway_token(conn: Connection, token_hash: str, expires_at: datetime) -> None:
+def add_gateway_token(conn: Connection, token_hash: str, expires_at: datetime, realm: str) -> None:
     """Insert a one-time enrolment token."""
-    conn.execute(insert(gateway_tokens).values(token_hash=token_hash, expires_at=expires_at))
+    conn.execute(insert(gateway_tokens).values(token_hash=token_hash, expires_at=expires_at, realm=realm))
 
 
-def use_gateway_token(conn: Connection, token_hash: str, now: datetime) -> bool:
-    """Use up a one-time enrolment token. False when it is unknown, used or expired."""
+def use_gateway_token(conn: Connection, token_hash: str, now: datetime) -> str | None:
+    """Use up a one-time enrolment token; returns its realm, None when it is unknown, used or expired."""
     unused = (
         (gateway_tokens.c.token_hash == token_hash)
         & gateway_tokens.c.used_at.is_(None)
         & (gateway_tokens.c.expires_at > now)
     )
-    return conn.execute(update(gateway_tokens).where(unused).values(used_at=now)).rowcount == 1
+    if conn.execute(update(gateway_tokens).where(unused).values(used_at=now)).rowcount != 1:
+        return None
+    return str(conn.scalar(select(gateway_tokens.c.realm).where(gateway_tokens.c.token_hash == token_hash)) or "")
 
 
 def put_gateway(conn: Connection, name: str, **values: Any) -> str:

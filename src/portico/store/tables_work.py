@@ -118,6 +118,7 @@ gateway_tokens = Table(
     Column("token_hash", Hash, primary_key=True),
     Column("expires_at", UTCDateTime, nullable=False),
     Column("used_at", UTCDateTime),
+    Column("realm", Word),  # of the gateway that enrols with it
 )
 
 outbox = Table(  # what a broker wants of an agent or a gateway, until it is taken

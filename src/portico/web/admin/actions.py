@@ -65,7 +65,7 @@ def new_gateway_token(request: Request, form: Annotated[FormData, Depends(posted
     """Make a one-time token that admits a gateway, and show it once."""
     me: SignedIn = request.state.me
     area = area_of(me, "gateways", access.Level.EDIT)
-    token = gateways.new_token(broker_of(request), me.actor)
+    token = gateways.new_token(broker_of(request), me.actor, str(form.get("realm") or "")[:40])
     return console(request, "admin/token.html", me, area=area, token=token)
 
 

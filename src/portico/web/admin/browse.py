@@ -16,7 +16,7 @@ from portico.domain import access
 from portico.domain.access import Actor
 from portico.domain.model import PowerAction
 from portico.errors import Invalid, PorticoError
-from portico.services import configure, naming, power, release
+from portico.services import configure, naming, power, reach, release
 from portico.services.broker import Broker
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
@@ -80,6 +80,7 @@ def browse(
         sort=sort or area.sort,
         wrong=wrong,
         link=lambda **more: link(request, **more),
+        realms=reach.realms(broker, me.actor) if noun == "gateways" else [],
         bulk=BULK if area.bulk and access.may(me.actor, area.access, access.Level.EDIT) else {},
     )
 

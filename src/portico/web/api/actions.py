@@ -80,9 +80,9 @@ def end_session(request: Request, id: str, me: Me) -> Response:
 @router.post("/gateways/tokens", status_code=201, tags=["Gateways"], operation_id="create_gateway_token",
              summary="Make a one-time token with which a gateway enrols",
              responses=answers(201, record("token", token="string"), "The token; it is shown once.") | FAILURES)  # noqa: S106  # fmt: skip
-def create_gateway_token(request: Request, me: Me) -> Response:
-    """Make an enrolment token."""
-    return JSONResponse({"token": gateways.new_token(broker_of(request), me.actor)}, 201)
+def create_gateway_token(request: Request, me: Me, realm: str = "") -> Response:
+    """Make an enrolment token, for a gateway of a realm if one is named."""
+    return JSONResponse({"token": gateways.new_token(broker_of(request), me.actor, realm[:40])}, 201)
 
 
 def _action(body: dict[str, Any]) -> PowerAction:

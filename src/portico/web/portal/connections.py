@@ -1,6 +1,7 @@
 """The way to a desktop, stage by stage, and the full-window viewer at its end."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -8,7 +9,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from portico.services import connect, one_time, rdp_files, release
+from portico.services import connect, one_time, rdp_files, reach, release
 from portico.services.connect import Connecting
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, posted, see, signed_in
@@ -119,8 +120,14 @@ def _viewer(request: Request, me: SignedIn, found: Connecting) -> Response:
     answer = page(
         request, "portal/viewer.html", me, connection=found, texts=viewer_texts.TEXTS, translated_json=translated_json
     )
-    answer.headers["Content-Security-Policy"] = VIEWER_CSP
+    answer.headers["Content-Security-Policy"] = viewer_csp(reach.origins(broker_of(request)))
     return answer
+
+
+def viewer_csp(origins: Sequence[str]) -> str:
+    """Return the policy of the viewer's page, which may also speak to gateways of other origins."""
+    sockets = " ".join(origin.replace("https:", "wss:", 1) for origin in origins)
+    return VIEWER_CSP.replace("connect-src 'self'", f"connect-src 'self' {sockets}".rstrip())
 
 
 def translated_json(texts: dict[str, str]) -> str:
