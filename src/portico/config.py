@@ -28,6 +28,7 @@ class Config:
     rdgateway_listen: str = "127.0.0.1:8446"  # the gateway's door for RDP clients (RD Gateway); empty: none
     forward_listen: str = "127.0.0.1"  # the address on which ports for clients' own protocols open; empty: none
     forward_ports: str = "20001-23000"  # those of them that may be any
+    transfer_mib: int = 4096  # how large a file may be that is sent to or taken from a desktop in the browser
     recording_mib: int = 10_240  # how much of recordings may wait on the gateway for a broker
     gateway_name: str = "gateway"  # what the console calls this gateway
     gateway_token: str = field(default="", repr=False)  # one-time enrolment token

@@ -138,7 +138,9 @@ class SshServer:
         config.write_text(
             f"ListenAddress {ADDRESS}:{self.port}\nHostKey {host_path}\nTrustedUserCAKeys {ca_path}\nPidFile none\n"
             "AuthorizedKeysFile none\nPasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\n"
-            "PermitRootLogin prohibit-password\nStrictModes no\nAcceptEnv LANG\nPrintMotd no\nPrintLastLog no\n"
+            # Not the shell's start-up files of whoever runs the tests: they may take their time, and locks of their own.
+            f"SetEnv HOME={folder}\n"
+            "PermitRootLogin prohibit-password\nStrictModes no\nAcceptEnv LANG\nSubsystem sftp internal-sftp\nPrintMotd no\nPrintLastLog no\n"
         )
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(exist_ok=True)  # where it separates privileges; Debian's service makes it otherwise

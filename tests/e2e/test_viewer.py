@@ -1,5 +1,7 @@
 """The viewer in a real browser, through front and gateway, at real desktops. Leaves pictures in build/viewer/."""
 
+import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from doubles.authority import Authority
 from doubles.broker import BrokerDouble
-from doubles.desktops import SshServer, VncServer, free_port
+from doubles.desktops import SshServer, VncServer, free_port, wait_until
 from doubles.portal import Portal, vendor
 from doubles.processes import FrontProcess, GatewayProcess
 
@@ -294,3 +296,49 @@ def test_a_phone_has_a_key_row_and_large_targets(lab: Lab, open_page: Callable[.
     page.get_by_test_id("key-row").get_by_text("Ctrl").tap()
     page.keyboard.type("c")
     expect(page.get_by_test_id("key-row").locator("[aria-pressed=true]")).to_have_count(0)
+
+
+@pytest.mark.capability("S050", "S057")
+def test_files_are_sent_and_taken_beside_a_terminal(lab: Lab, open_page: Callable[..., Page], tmp_path: Path) -> None:
+    """By the panel: a file is found on the desktop, one of the desktop on this device, and what is there is asked for."""
+    folder = Path.home() / "portico-files-test"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "from-desktop.txt").write_text("of the desktop\n" * 20_000)
+    (folder / "a folder").mkdir()
+    mine = tmp_path / "from-here.bin"
+    mine.write_bytes(os.urandom(2_500_000))
+    try:
+        page = open_page("files", "ssh")
+        reaches(page, "connected")
+        page.locator("[data-testid=toolbar-files]").evaluate("button => button.click()")
+        page.locator(".viewer-files-entry", has_text=folder.name).click()
+        expect(page.locator("[data-testid=files-path]")).to_have_text(str(folder))
+        page.set_input_files("[data-testid=files-input]", mine)
+        expect(page.locator("[data-testid=files-jobs]")).to_contain_text("Sent")
+        assert (folder / mine.name).read_bytes() == mine.read_bytes()
+        with page.expect_download() as taken:
+            page.locator(".viewer-files-entry", has_text="from-desktop.txt").click()
+        assert taken.value.path().read_text() == (folder / "from-desktop.txt").read_text()
+        page.screenshot(path=PICTURES / "files-wide-light.png")
+
+        mine.write_bytes(b"newer")
+        answers: list[bool] = []
+        page.on(
+            "dialog", lambda dialog: dialog.accept() if answers.append(True) or len(answers) > 1 else dialog.dismiss()
+        )
+        page.set_input_files("[data-testid=files-input]", mine)
+        wait_until(lambda: page.evaluate("1") == 1 and len(answers) == 1, "the question")
+        page.set_input_files("[data-testid=files-input]", mine)
+        wait_until(lambda: page.evaluate("1") == 1 and (folder / mine.name).read_bytes() == b"newer", "the newer file")
+        assert len(answers) == 2
+        page.set_viewport_size(NARROW)
+        page.emulate_media(color_scheme="dark")
+        page.screenshot(path=PICTURES / "files-narrow-dark.png")
+        assert page.problems == []  # type: ignore[attr-defined]
+
+        closed = open_page("no-files", "ssh", {"files_in": False, "files_out": False})
+        reaches(closed, "connected")
+        expect(closed.locator("[data-testid=toolbar-files]")).to_be_hidden()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -179,3 +179,16 @@ def test_the_gateway_with_the_fewest_sessions_of_the_right_network_is_asked(flee
     native.report(busy, listening(got, ours=23000))
     native.report(idle, {**listening(got), "ports": [["4000", 1], [4000], [4000, 99999]]})
     assert native.view(got).state == "waiting" and forwards.MAX_PORTS >= 2
+
+
+@pytest.mark.capability("S057")
+def test_a_file_that_crossed_is_an_event(fleet: Fleet) -> None:
+    """With its name and size, whatever a gateway puts into them."""
+    native, gateway = Native(fleet), fleet.gateway()
+    got = native.opened("vnc")
+    sent = {"kind": "file.in", "connection": got.id, "reason": "plan\x00\n.txt", "bytes_in": 12, "bytes_out": 0}
+    taken = {"kind": "file.out", "connection": got.id, "reason": "x" * 300, "bytes_in": 0, "bytes_out": 2**70}
+    native.report(gateway, sent, taken)
+    rows = {row.code: row for row in fleet.rows(t.events) if row.code.startswith("desktop.file_")}
+    assert rows["desktop.file_in"].params["file"] == "plan.txt" and rows["desktop.file_in"].params["bytes"] == 12
+    assert len(rows["desktop.file_out"].params["file"]) == 200 and rows["desktop.file_out"].user_id == native.me.user.id

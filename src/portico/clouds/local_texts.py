@@ -16,13 +16,14 @@ HostbasedAuthentication no
 DisableForwarding yes
 PermitUserEnvironment no
 PermitUserRC no
+Subsystem sftp /usr/lib/openssh/sftp-server
 PrintMotd no
 PrintLastLog no
 UseDNS no
 ClientAliveInterval 30
 ClientAliveCountMax 4
 SetEnv {environment}
-ForceCommand exec tmux -S {run}/tmux.sock -f {etc}/tmux.conf new-session -A -s portico
+ForceCommand case "$SSH_ORIGINAL_COMMAND" in */sftp-server) exec /usr/lib/openssh/sftp-server ;; *) exec tmux -S {run}/tmux.sock -f {etc}/tmux.conf new-session -A -s portico ;; esac
 """
 
 TMUX = """\

@@ -18,6 +18,7 @@ from portico.gateway.broker import Broker
 from portico.gateway.certificates import Certificates
 from portico.gateway.control import Control
 from portico.gateway.doors import Doors
+from portico.gateway.file_door import FileDoor
 from portico.gateway.forwards import Forward, Forwards
 from portico.gateway.rdgateway import RdGateway
 from portico.gateway.recording import Recorders
@@ -100,6 +101,7 @@ class Gateway:
         self._reports = Reports(self._broker, self._live)
         self._uploads = Uploads(self._broker)
         self._recorders: Recorders | None = None
+        self._files: FileDoor | None = None
         self._doors: Doors | None = None
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -123,6 +125,7 @@ class Gateway:
         self._recorders = doors.recorders = Recorders(
             identities.home(config) / "recordings", config.recording_mib << 20, self._uploads.wake
         )
+        self._files = doors.files = FileDoor(config.transfer_mib << 20, self._report_file)
         control = Control(self._broker, self._sessions, self._forwards, doors, keep_keys, self._refuse_forward)
         certificates = Certificates(*identities.certificate_files(config))
         await self._listen(doors, certificates)
@@ -202,6 +205,8 @@ class Gateway:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self._sessions.sweep(time.time(), time.monotonic())
+            if self._files is not None:
+                self._files.sweep()
             if self._recorders is not None:
                 self._recorders.flush()
             if self._forwards is not None:
@@ -217,6 +222,10 @@ class Gateway:
 
     def _refuse_forward(self, connection: str, reason: str) -> None:
         self._reports.add("closed", connection, reason, 0, 0)
+
+    def _report_file(self, session: Session, way: str, name: str, size: int) -> None:
+        counts = (size, 0) if way == "in" else (0, size)
+        self._reports.add(f"file.{way}", session.grant.connection, name[:200], *counts)
 
     def _report(self, kind: str, session: Session, reason: str) -> None:
         self._reports.add(kind, session.grant.connection, reason, session.bytes_in, session.bytes_out)

@@ -14,6 +14,7 @@ from portico.errors import Unavailable
 from portico.gateway import cleanpath, rdp, ssh, vnc
 from portico.gateway.broker import Broker
 from portico.gateway.entry import MAX_BYTES, BadEntry, Entry, keyboard_layout, parse_entry, parse_log_in
+from portico.gateway.file_door import FileDoor
 from portico.gateway.grant import BadGrant, Grant, parse_grant
 from portico.gateway.limits import Bucket, client_address
 from portico.gateway.recording import Recorded, Recorders
@@ -30,6 +31,7 @@ MAX_SESSIONS = 5000
 KNOCKS_PER_SECOND, KNOCK_BURST = 5.0, 60  # for each address; a whole office may stand behind one
 TRY_LATER = 1013
 PATHS = ("/gw/vnc", "/gw/rdp", "/gw/ssh")
+FILES = "/gw/files"
 Desktop = vnc.VncDesktop | rdp.RdpDesktop | ssh.SshDesktop
 REDEEM_REFUSALS = {401: "ticket.invalid", 403: "ticket.invalid", 409: "ticket.used", 410: "session.ended"}
 
@@ -49,6 +51,7 @@ class Doors:
         self._settled = asyncio.Event()
         self._settled.set()
         self.recorders: Recorders | None = None
+        self.files: FileDoor | None = None
         self.keys = keys
         self.gateway_id = ""
         self.realm = ""
@@ -65,12 +68,14 @@ class Doors:
             if self.draining:
                 return _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"draining\n")
             return _answer(HTTPStatus.OK, b"ok\n")
-        if path not in PATHS:
+        if path not in (*PATHS, FILES):
             return _answer(HTTPStatus.NOT_FOUND, b"there is no such door\n")
         if str(request.headers.get("Origin", "")).lower() not in self._origins:
             return _answer(HTTPStatus.FORBIDDEN, b"this page may not open sessions here\n")
         if self._pending >= MAX_PENDING or len(self._sessions) >= MAX_SESSIONS:
             return _answer(HTTPStatus.SERVICE_UNAVAILABLE, b"too many sessions at once\n")
+        if path == FILES:
+            return Socket(self._serve_files, str(request.headers.get("X-Forwarded-For", "")), whole=True)
         serve = partial(self._serve, path.rpartition("/")[2], keyboard_layout(query))
         return Socket(serve, str(request.headers.get("X-Forwarded-For", "")))
 
@@ -129,13 +134,24 @@ class Doors:
             desktop.hang_up()
             raise
         peer = recorded or socket
-        peer.send_object({"ok": True, "policy": {**grant.policy.told(), "recorded": recorded is not None}})
+        told = {**grant.policy.told(), "recorded": recorded is not None}
+        secret = self.files.secret() if self.files is not None and isinstance(desktop, ssh.SshDesktop) else ""
+        peer.send_object({"ok": True, "policy": told, **({"files": secret} if secret else {})})
         if isinstance(desktop, rdp.RdpDesktop):
             peer.send_bytes(desktop.opening)
         session = self._sessions.open(grant, peer, address, desktop.hang_up)
         if recorded is not None and recorded.recorder.required:
             recorded.recorder.on_failure = lambda: session.end("recording.failed")
+        if self.files is not None and isinstance(desktop, ssh.SshDesktop):
+            self.files.admit(session, desktop, secret)
         desktop.begin(session)
+
+    async def _serve_files(self, socket: Socket) -> None:
+        address = client_address(socket.peer, socket.forwarded_for, self._proxies)
+        if self.files is None or not self._knocks.allows(address):
+            socket.close(TRY_LATER, "too many tries")
+            return
+        await self.files.serve(socket)
 
     def _recorded(self, grant: Grant, socket: Socket, entry: Entry) -> Recorded | None:
         """Return the browser behind its recording, where the grant wants one. Raises Refused."""

@@ -83,8 +83,8 @@ class Recorder:
             self.flush()
 
     def flush(self) -> None:
-        """Give what was gathered to the disk."""
-        if self._buffer and not self._ended:
+        """Give what was gathered to the disk; where that is full, this one ends, though nothing new may have come."""
+        if not self._ended and (self._buffer or self._recorders.is_full):
             self._send(last=False)
 
     def _send(self, *, last: bool) -> None:

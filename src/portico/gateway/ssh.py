@@ -110,6 +110,10 @@ class SshDesktop(asyncssh.SSHClientSession[bytes]):
         if self._session is not None:
             self._session.end(LEFT)
 
+    async def start_sftp(self) -> asyncssh.SFTPClient:
+        """Open SFTP over the same connection. Raises asyncssh.Error."""
+        return await self._connection.start_sftp_client()
+
     def hang_up(self) -> None:
         """Leave the desktop."""
         self._connection.close()

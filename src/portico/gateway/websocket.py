@@ -42,10 +42,13 @@ class Sink(Protocol):
 
 
 class Socket(WSListener):
-    """One browser. `serve` is run as a task when the WebSocket stands."""
+    """One browser. `serve` is run as a task when the WebSocket stands. `whole`: binary messages are messages, not a stream."""
 
-    def __init__(self, serve: Callable[["Socket"], Coroutine[Any, Any, None]], forwarded_for: str) -> None:
+    def __init__(
+        self, serve: Callable[["Socket"], Coroutine[Any, Any, None]], forwarded_for: str, *, whole: bool = False
+    ) -> None:
         super().__init__()
+        self._pieces: bytearray | None = bytearray() if whole else None
         self._serve = serve
         self._transport: WSTransport | None = None
         self._waiting: deque[str | bytes] = deque()
@@ -76,7 +79,10 @@ class Socket(WSListener):
         """Pass a frame on, joining the frames of a text message."""
         kind = frame.msg_type
         if kind is WSMsgType.BINARY or (kind is WSMsgType.CONTINUATION and self._text is None):
-            self._deliver(frame.get_payload_as_bytes())
+            if self._pieces is None:
+                self._deliver(frame.get_payload_as_bytes())
+            else:
+                self._gather(self._pieces, frame.get_payload_as_bytes(), bool(frame.fin))
         elif kind is WSMsgType.TEXT or kind is WSMsgType.CONTINUATION:
             self._join(frame.get_payload_as_bytes(), bool(frame.fin))
         elif kind is WSMsgType.CLOSE:
@@ -161,6 +167,16 @@ class Socket(WSListener):
     def close_for(self, code: str) -> None:
         """Say goodbye with a code of wire.gateway.CLOSE."""
         self.close(CLOSE[code], code)
+
+    def _gather(self, pieces: bytearray, data: bytes, last: bool) -> None:
+        """Join the frames of a binary message, which browsers cut as they like."""
+        pieces += data
+        if len(pieces) > MAX_FRAME:
+            self.close(TOO_BIG, "message too long")
+        elif last:
+            message = bytes(pieces)
+            pieces.clear()
+            self._deliver(message)
 
     def _join(self, data: bytes, last: bool) -> None:
         text = self._text = bytearray() if self._text is None else self._text

@@ -227,8 +227,24 @@ def _follow(broker: Broker, gateway: GatewayId, boot_id: str, item: Mapping[str,
             evidence.apply(broker, row.assignment_id, Event.OPENED, "gateway")
     elif item.get("kind") == "listening":
         forwards.heard(broker, row, gateway.id, boot_id, item)
+    elif item.get("kind") in ("file.in", "file.out"):
+        _file(broker, row, item, inward=item["kind"] == "file.in")
     elif item.get("kind") == "closed":
         _close(broker, row, _word(item, "reason"), item)
+
+
+def _file(broker: Broker, row: Any, item: Mapping[str, Any], *, inward: bool) -> None:
+    """Record that a file was sent to or taken from a desktop."""
+    name = "".join(character for character in str(item.get("reason", ""))[:200] if character.isprintable())
+    size = next((item[key] for key in ("bytes_in", "bytes_out") if isinstance(item.get(key), int) and item[key] > 0), 0)
+    with broker.db.write() as conn:
+        user = users.get_row(conn, _SCOPE, row.user_id)
+        entry = events.Entry(
+            broker.now(), "desktop.file_in" if inward else "desktop.file_out", row.tenant_id, user.login_name if user else "",
+            params={"desktop": row.d_name, "file": name, "bytes": min(size, 2**62)}, user_id=row.user_id, desktop_id=row.d_id,
+            correlation=row.assignment_id,
+        )  # fmt: skip
+        events.add(conn, entry)
 
 
 def _close(broker: Broker, row: Any, reason: str, item: Mapping[str, Any]) -> None:

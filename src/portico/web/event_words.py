@@ -69,6 +69,8 @@ DESKTOPS: Mapping[str, str] = {
     "recording.cut_off": N_("The recording of a session of %(user)s on %(desktop)s breaks off."),
     "recording.watched": N_("%(actor)s read the recording of a session of %(user)s on %(desktop)s."),
     "recording.deleted": N_("%(actor)s deleted a recording of %(name)s."),
+    "desktop.file_in": N_("%(user)s sent the file %(file)s to %(desktop)s (%(bytes)s bytes)."),
+    "desktop.file_out": N_("%(user)s took the file %(file)s from %(desktop)s (%(bytes)s bytes)."),
     "desktop.password_shown": N_("%(user)s was shown a one-time password of %(desktop)s (%(protocol)s)."),
     "desktop.assigned": N_("%(user)s was given %(desktop)s (%(pool)s)."),
     "assignment.assigned": N_("%(user)s was given %(desktop)s."),

@@ -11,8 +11,9 @@ POST /gateway/v1/enroll   {"v": 1, "token": str, "name": str, "version": str, "p
 POST /gateway/v1/redeem   {"ticket": str, "client_address": str}
                           → GRANT   |  401 forged/expired · 409 used · 410 its assignment has ended · 403 for another gateway (problem+json)
 POST /gateway/v1/report   {"v": 1, "boot_id": str, "sequence": int, "load": {"sessions": int, "cpu": float},
-                           "live": [connection ids], "events": [{"kind": "opened"|"closed"|"listening", "connection": str,
+                           "live": [connection ids], "events": [{"kind": "opened"|"closed"|"listening"|"file.in"|"file.out", "connection": str,
                            "at": ISO 8601, "sequence": int, "reason": str, "bytes_in": int, "bytes_out": int,
+                           (file.*: a file of bytes_in or bytes_out bytes was sent to or taken from the desktop; `reason` is its name)
                            "ports": [[the desktop's, the gateway's]]? (listening)}]}   → {"ok": true}
                           sent at once for events, else every 10 s as heartbeat; events are kept and resent until answered.
                           `live` lets the broker repair what a lost event left.
@@ -57,6 +58,9 @@ Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss:
     answer as text comes its RDCleanPath response, then binary both ways is RDP as within TLS. `layout` is the keyboard's, as Windows
     numbers it. Before its request the page may send text {"log_in": {"username": str, "password": str, "domain": str?}}: what the
     person typed, used where the GRANT has no password. What the client says of security, log-in and colours is overwritten.
+    ssh: the answer also holds "files": a secret that opens wss://ORIGIN/gw/files while this session lives; its first message is
+    {"session": secret}, answered {"ok": true, "home": path, "files_in": bool, "files_out": bool, "most": bytes}; what follows stands
+    in gateway.transfers
     all: text {"idle_in": seconds | null} to the browser: nobody has used the session, it will end; null when somebody does again
     all: text {"ping": int} from the browser is answered {"pong": the same}, so that the page can show the round-trip time
  5. the gateway ends with a close code of CLOSE, whose name is the close reason; 1000 when the desktop ended the session itself

@@ -145,7 +145,7 @@ export class Channel extends Beside {
   }
 }
 
-/** Open the gateway's door with a ticket. Returns {channel, policy}; rejects with Closed. */
+/** Open the gateway's door with a ticket. Returns {channel, policy, files: a secret for /gw/files, if there are any}; rejects with Closed. */
 export function enter(path, entry) {
   return new Promise((resolve, reject) => {
     const address = new URL(path, location.href);
@@ -167,7 +167,7 @@ export function enter(path, entry) {
         return;
       }
       clearTimeout(timer);
-      resolve({ channel: new Channel(socket), policy: answer.policy ?? {} });
+      resolve({ channel: new Channel(socket), policy: answer.policy ?? {}, files: answer.files });
     };
   });
 }

@@ -13,6 +13,9 @@ const PATHS = {
   grip: "M9 7h0 M15 7h0 M9 12h0 M15 12h0 M9 17h0 M15 17h0",
   quality: "M5 19v-4 M12 19v-9 M19 19V5",
   close: "M6 6l12 12 M18 6L6 18",
+  files: "M4 5h6l2 2h8v12H4z M9 13h6 M12 10v6",
+  folder: "M3.5 6h6l2 2h9v11h-17z",
+  file: "M7 3.5h7l4 4V20.5H7z M14 3.5v4h4",
   eye: "M2 12s4-7 10-7 10 7 10 7-4 7-10 7S2 12 2 12z M12 9.5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5z",
 };
 

@@ -33,6 +33,7 @@ export class Toolbar {
   build() {
     const { actions } = this;
     this.clipboard = this.tool("clipboard", "clipboard", () => this.toggle("clipboard"));
+    this.files = this.tool("files", "files", () => this.toggle("files"));
     this.keys = this.tool("keys", "keys", () => this.toggle("keys"));
     if (actions.keyboard) this.keyboard = this.tool("keyboard", "keyboard", () => actions.keyboard());
     this.scale = this.tool("scale", "actual", () => this.setFit(!this.fit));
@@ -55,14 +56,15 @@ export class Toolbar {
 
   /** Allow what needs a living session. */
   enabled(on) {
-    for (const button of [this.clipboard, this.keys, this.keyboard, this.scale]) if (button) button.disabled = !on;
+    for (const button of [this.clipboard, this.files, this.keys, this.keyboard, this.scale]) if (button) button.disabled = !on;
     if (!on) this.closePanels(false);
     this.reveal(false);
   }
 
   /** Fit the buttons to what this session can and may. */
-  allow({ clipboard, scale, viewOnly, recorded }) {
+  allow({ clipboard, files, scale, viewOnly, recorded }) {
     this.clipboard.hidden = !clipboard;
+    this.files.hidden = !files;
     this.scale.hidden = !scale;
     this.keys.hidden = viewOnly;
     if (this.keyboard) this.keyboard.hidden = viewOnly;
@@ -90,7 +92,8 @@ export class Toolbar {
     panel.hidden = false;
     this.panels.get(id).button.setAttribute("aria-expanded", "true");
     this.placePanels();
-    panel.querySelector("textarea, .viewer-keys button")?.focus();
+    panel.querySelector("textarea, .viewer-keys button, .viewer-button")?.focus();
+    if (id === "files") this.actions.showFiles();
     return undefined;
   }
 

@@ -9,6 +9,7 @@ import { Closed, enter } from "./channel.js";
 import { Clipboard } from "./clipboard.js";
 import { Countdown } from "./countdown.js";
 import { addStyle, make } from "./elements.js";
+import { Files } from "./files.js";
 import { KeyRow, keysPanel } from "./keyboard.js";
 import { Overlay } from "./overlay.js";
 import { say } from "./texts.js";
@@ -40,6 +41,7 @@ page.append(stage);
 const overlay = new Overlay(page);
 const countdown = new Countdown(page);
 const clipboard = new Clipboard();
+const files = new Files();
 const keyRow = new KeyRow(page);
 const keys = keysPanel();
 const toolbar = new Toolbar(page, {
@@ -48,12 +50,22 @@ const toolbar = new Toolbar(page, {
   disconnect: () => leave(disconnectUrl),
   logOut: logOutUrl ? () => leave(logOutUrl) : null,
   setFit: (fit) => display?.setFit(fit),
+  showFiles: () => files.show(),
   keyboard: matchMedia("(pointer: coarse)").matches ? () => keyRow.toggle() : null,
 });
 toolbar.addPanel("clipboard", clipboard.panel, toolbar.clipboard);
+toolbar.addPanel("files", files.panel, toolbar.files);
 toolbar.addPanel("keys", keys.panel, toolbar.keys);
 clipboard.closeButton.onclick = () => toolbar.closePanels();
 keys.closeButton.onclick = () => toolbar.closePanels();
+files.closeButton.onclick = () => toolbar.closePanels();
+page.addEventListener("dragover", (event) => files.secret && event.preventDefault());
+page.addEventListener("drop", (event) => {
+  if (!files.secret || !event.dataTransfer?.files.length) return;
+  event.preventDefault();
+  if (files.panel.hidden) toolbar.toggle("files");
+  files.sendAll(event.dataTransfer.files);
+});
 
 function mark(name) {
   document.documentElement.dataset.viewer = name;
@@ -82,7 +94,7 @@ async function connect() {
     const entered = await (protocol === "rdp" ? enterByRdp() : enterByChannel());
     channel = entered.channel;
     channel.onended = (reason) => over(reason);
-    start(entered.open, entered.policy);
+    start(entered.open, entered.policy, entered.files);
   } catch (problem) {
     if (!(problem instanceof Closed)) console.error(problem);
     over(problem instanceof Closed ? problem.code : "failed", problem.told);
@@ -116,7 +128,7 @@ async function enterByRdp() {
 }
 
 /** `open` shows the desktop and returns its display. */
-function start(open, policy) {
+function start(open, policy, secret) {
   display = open({
     onFrame: () => up(),
     onClipboard: (text, content) => clipboard.copied(text, content),
@@ -134,7 +146,9 @@ function start(open, policy) {
   clipboard.attach(display, policy);
   keyRow.attach(display);
   keys.fill(display.combinations);
+  const hasFiles = files.attach(secret, policy);
   toolbar.allow({
+    files: hasFiles,
     clipboard: policy.clipboard_out === true || (policy.clipboard_in === true && policy.view_only !== true),
     scale: display.canScale,
     viewOnly: policy.view_only === true,
@@ -223,6 +237,7 @@ function ended(reason) {
 function clear() {
   clearInterval(retry);
   countdown.stop();
+  files.detach();
   const [oldDisplay, oldChannel] = [display, channel];
   display = channel = null;
   if (oldChannel) oldChannel.onended = () => {};
