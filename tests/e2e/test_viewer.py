@@ -342,3 +342,21 @@ def test_files_are_sent_and_taken_beside_a_terminal(lab: Lab, open_page: Callabl
         expect(closed.locator("[data-testid=toolbar-files]")).to_be_hidden()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.capability("S057")
+def test_a_watermark_lies_over_the_picture_and_comes_back(lab: Lab, open_page: Callable[..., Page]) -> None:
+    """In the words of the plan; taken away by hand it is there again, and it takes no click from the desktop."""
+    page = open_page("marked", "vnc", {"watermark": "ada · desk-01 · {TIME}"})
+    reaches(page, "connected")
+    mark = page.locator(".viewer-watermark")
+    expect(mark).to_be_attached()
+    page.mouse.click(400, 300)
+    page.keyboard.type("under the mark\n", delay=10)
+    assert line_in(lab.desktop.proof, "under the mark")
+    page.screenshot(path=PICTURES / "watermark-wide-light.png")
+    for attack in ("mark => mark.remove()", "mark => mark.style.display = 'none'", "mark => mark.className = ''"):
+        mark.evaluate(attack)
+        expect(mark).to_have_count(1)
+        expect(mark).to_have_css("display", "block")
+    assert page.problems == []  # type: ignore[attr-defined]

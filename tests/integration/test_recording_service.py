@@ -9,7 +9,7 @@ from tests.fleet import CLIENT, Fleet
 
 from portico.domain.access import Actor
 from portico.domain.model import NoDesktop, Role
-from portico.errors import Conflict, Denied, NotFound
+from portico.errors import Conflict, Denied, Invalid, NotFound
 from portico.services import configure, connect, gateways, housekeeping, recordings
 from portico.services.configure import Query
 from portico.services.connect import Connecting
@@ -161,3 +161,28 @@ def test_what_must_be_recorded_is_not_opened_in_a_program_of_the_device(fleet: F
     answer = connect.connect(fleet.broker, me, f"a.{held}", replace(CLIENT, kind="connect"), "vnc")
     assert isinstance(answer, NoDesktop)
     assert [one.code for one in answer.reason.because] == ["protocol.not_recorded"]
+
+
+def test_a_watermark_says_who_is_there_and_leaves_the_time_to_the_page(fleet: Fleet) -> None:
+    """By the plan's words; without any there is none."""
+    fleet.desktops(1)
+    line = fleet.line(fleet.pool())
+    plan = fleet.plan(t.protocol_plans, watermark="{USER} on {DESKTOP}, {TIME}")
+    fleet.change(t.pool_assignments, fleet.rows(t.pool_assignments)[0].id, body={"protocol_plan_id": plan})
+    me = fleet.log_in()
+    got = connect.connect(fleet.broker, me, f"{line}.0", CLIENT, "vnc")
+    assert isinstance(got, Connecting)
+    gateway, ticket = fleet.gateway(), connect.ticket
+    grant = gateways.redeem(
+        fleet.broker, gateway, {"ticket": ticket(fleet.broker, me, got.id)["ticket"], "client_address": ""}
+    )
+    assert grant["policy"]["watermark"] == f"user on {got.desktop_name}, {{TIME}}"
+
+
+def test_a_watermark_with_a_tag_that_nobody_knows_is_refused(fleet: Fleet) -> None:
+    """With the ones that are known."""
+    me = fleet.log_in().actor
+    editor = Actor(me.user_id, "a", me.tenant_id, Role("r", me.tenant_id, "a", areas={"plans": "edit"}))
+    with pytest.raises(Invalid) as caught:
+        configure.create_item(fleet.broker, editor, "protocol-plans", {"name": "Marked", "watermark": "{USER} {SHOE}"})
+    assert "{SHOE}" in caught.value.fields["watermark"] and "{TIME}" in caught.value.fields["watermark"]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+WATERMARK_TAGS = ("USER", "DESKTOP", "TIME")  # the last is filled in by the page, which knows the person's zone
+
 
 @dataclass(frozen=True, slots=True)
 class ProtocolPlan:
@@ -20,6 +22,7 @@ class ProtocolPlan:
     view_only: bool = False
     idle_minutes: int | None = None  # without input for so long ends the session; None: never
     max_minutes: int | None = None  # how long a connection may last; None: for ever
+    watermark: str = ""  # laid over the picture in the browser; tags {USER}, {DESKTOP}, {TIME}
     recording: str = "off"  # off | on (a session goes on where it fails) | required
     forward: str = "random_filtered"  # how a gateway opens ports for clients of a device: same_port | random_filtered | random_open | off
     deep_colour: bool = True  # an RDP desktop in the browser sends 32 bits a pixel

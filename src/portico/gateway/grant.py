@@ -35,6 +35,7 @@ class SessionPolicy:
     view_only: bool
     idle_seconds: int | None
     expires_at: float | None
+    watermark: str = ""
 
     def told(self) -> dict[str, object]:
         """Return what the page must know of it."""
@@ -46,6 +47,7 @@ class SessionPolicy:
             "view_only": self.view_only,
             "idle_seconds": self.idle_seconds,
             "expires_at": self.expires_at,
+            "watermark": self.watermark,
         }
 
 
@@ -110,6 +112,7 @@ def parse_grant(fields: Mapping[str, Any]) -> Grant:
             view_only=_get(policy, "view_only", bool, False),
             idle_seconds=_get(policy, "idle_seconds", int, None),
             expires_at=_moment(policy.get("expires_at")),
+            watermark=_get(policy, "watermark", str, ""),
         ),
         certificates=_texts(target, "certificates"),
         recording=_recording(fields.get("recording")),

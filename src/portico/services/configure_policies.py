@@ -4,7 +4,10 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
+from portico.domain import templates
 from portico.domain.model import Policy, PoolAssignment
+from portico.domain.protocol_plan import WATERMARK_TAGS
+from portico.domain.tags import unknown
 from portico.errors import Conflict
 from portico.services.nouns import Noun
 from portico.services.writing import Write, Writer, missing, unique
@@ -92,6 +95,13 @@ class Policies(Writer):
 
 class Plans(Writer):
     """Protocol, power and release plans."""
+
+    def check(self, write: Write) -> dict[str, str]:
+        """Check the name, and the tags of a watermark."""
+        wrong = unique(write, "name")
+        if tags := unknown(str(write.values.get("watermark", "")), WATERMARK_TAGS):
+            wrong["watermark"] = f"There is no tag {tags[0]}. Use {templates.shown(WATERMARK_TAGS)}."
+        return wrong
 
     def users(self, write: Write) -> list[str]:
         """Name the policies whose lines use the plan."""

@@ -205,6 +205,10 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "max_minutes": Spec(
             "End a session in any case after", "Empty: never. A new one may be opened.", "minutes", 1, 10_080
         ),
+        "watermark": Spec(
+            "Watermark",
+            "Laid over the picture in the browser; {USER}, {DESKTOP} and {TIME} are filled in. It deters, and can hold nobody back.",
+        ),
         "recording": Spec(
             "Record sessions",
             "On: what people see is recorded, and a session goes on where that fails. Required: it does not. Clients of a device cannot be recorded, so they are refused.",

@@ -13,7 +13,7 @@ from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Un
 from portico.services import agent_channel, endings, evidence, forwards, reach, recordings
 from portico.services.broker import Broker
 from portico.services.guards import require
-from portico.services.session_policy import plan_of, policy_of
+from portico.services.session_policy import plan_of, policy_of, watermark_of
 from portico.services.sessions import hash_secret
 from portico.store import connections, events, fleet, outbox, users
 from portico.store import forwards as forward_store
@@ -169,7 +169,8 @@ def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[st
         "protocol": ticket.protocol,
         "target": {"host": desktop.target, "port": port, "realm": desktop.realm, "deep_colour": plan.deep_colour},
         "credentials": credentials,
-        "policy": policy_of(plan, row.created_at),
+        "policy": policy_of(plan, row.created_at)
+        | {"watermark": watermark_of(plan, login_name, desktop.display_name or desktop.name)},
     }
 
 

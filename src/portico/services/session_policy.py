@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from portico.domain.model import ProtocolPlan
+from portico.domain.tags import render
 from portico.services.broker import Broker
 
 
@@ -23,3 +24,8 @@ def policy_of(plan: ProtocolPlan, begun: datetime) -> dict[str, Any]:
         "idle_seconds": None if plan.idle_minutes is None else plan.idle_minutes * 60,
         "expires_at": end and end.isoformat(),
     }
+
+
+def watermark_of(plan: ProtocolPlan, user: str, desktop: str) -> str | None:
+    """Return the text to lay over a session's picture; the time in it is left to the page."""
+    return render(plan.watermark, {"USER": user, "DESKTOP": desktop, "TIME": "{TIME}"}, "text") or None

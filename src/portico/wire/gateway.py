@@ -42,7 +42,8 @@ GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "pro
                       "deep_colour": bool? (rdp: ask for 32 bits a pixel; true where it is missing)},
            "credentials": {"username": str, "domain": str?, "password": str?, "ssh_key": PEM?, "ssh_certificate": str?, "ssh_host_keys": [str]?},
            "policy": {"clipboard_in": bool, "clipboard_out": bool, "files_in": bool, "files_out": bool, "drives": bool, "printers": bool,
-                      "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null},
+                      "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null,
+                      "watermark": str|null (the page fills {TIME} in)},
            "recording": {"id": str, "mode": "on"|"required", "key": str, "public": hex of an X25519 public key}?}
 
 Tickets (wire.tickets) are EdDSA-signed and single use: the gateway checks the signature offline, then redeems. If no broker answers in

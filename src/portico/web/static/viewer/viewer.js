@@ -14,6 +14,7 @@ import { KeyRow, keysPanel } from "./keyboard.js";
 import { Overlay } from "./overlay.js";
 import { say } from "./texts.js";
 import { Toolbar } from "./toolbar.js";
+import { Watermark } from "./watermark.js";
 
 addStyle("/static/viewer/viewer.css");
 
@@ -40,6 +41,7 @@ const stage = make("div", { className: "viewer-stage" });
 page.append(stage);
 const overlay = new Overlay(page);
 const countdown = new Countdown(page);
+const watermark = new Watermark(page);
 const clipboard = new Clipboard();
 const files = new Files();
 const keyRow = new KeyRow(page);
@@ -143,6 +145,7 @@ function start(open, policy, secret) {
   const hear = channel.ontext;
   channel.ontext = (fields) => ("idle_in" in fields ? countdown.idle(fields.idle_in) : hear(fields));
   countdown.start(policy);
+  watermark.start(policy);
   clipboard.attach(display, policy);
   keyRow.attach(display);
   keys.fill(display.combinations);
