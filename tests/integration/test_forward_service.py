@@ -192,3 +192,18 @@ def test_a_file_that_crossed_is_an_event(fleet: Fleet) -> None:
     rows = {row.code: row for row in fleet.rows(t.events) if row.code.startswith("desktop.file_")}
     assert rows["desktop.file_in"].params["file"] == "plan.txt" and rows["desktop.file_in"].params["bytes"] == 12
     assert len(rows["desktop.file_out"].params["file"]) == 200 and rows["desktop.file_out"].user_id == native.me.user.id
+
+
+def test_a_forward_that_is_not_opened_again_is_given_up(fleet: Fleet) -> None:
+    """A gateway that came back and lost what it was asked: the person is not thought connected for ever."""
+    native, gateway = Native(fleet), fleet.gateway()
+    got = native.opened()
+    native.report(gateway, listening(got), {"kind": "opened", "connection": got.id}, live=(got.id,))
+    fleet.clock.forward(3600)
+    native.report(gateway, boot_id="c")
+    assert native.view(got).state == "open"
+    fleet.clock.forward(forwards.PATIENCE.total_seconds() + 1)
+    native.report(gateway, boot_id="c")
+    assert native.view(got).state == "closed"
+    assert fleet.rows(t.forwards)[0].state == "closed"
+    assert fleet.row(t.assignments, got.assignment_id).state == "disconnected"

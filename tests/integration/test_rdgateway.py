@@ -157,6 +157,15 @@ def test_other_tickets_open_nothing(lab: Lab, change: dict[str, str]) -> None:
     assert len(lab.broker.redeemed) == asked
 
 
+@pytest.mark.capability("S057")
+def test_what_must_be_recorded_opens_no_tunnel(lab: Lab) -> None:
+    """A client of its own is sent what the gateway does not record; where recording is not a must, it is let in."""
+    for connection, mode, opens in (("must", "required", False), ("may", "on", True)):
+        ticket = lab.ticket(connection)
+        lab.broker.grants[connection]["recording"] = {"id": connection, "mode": mode, "key": "k", "public": "00" * 32}
+        assert (tunnel_status(lab, ticket) == 0) is opens
+
+
 def test_a_wrong_password_of_ours_refuses_the_channel(lab: Lab) -> None:
     """The desktop does not take what the broker gave: the client is told that access is denied."""
     ticket = lab.ticket("wrong", {"username": lab.shadow.username, "password": "wrong"})

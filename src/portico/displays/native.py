@@ -94,8 +94,8 @@ class NoMachine(_Native):
 
     def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
         """Return an .nxs file."""
-        values = {name: escape(_one_line(str(value))) for name, value in self._values(target, context).items()}
-        return self._file(target, "nxs", "application/x-nxs", render(NXS, values, "text"))
+        values = {name: escape(str(value)) for name, value in self._values(target, context).items()}
+        return self._file(target, "nxs", "application/x-nxs", render(NXS, values, "line"))
 
 
 class Dcv(_Native):
@@ -107,8 +107,7 @@ class Dcv(_Native):
 
     def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
         """Return a .dcv file."""
-        values = {name: _one_line(str(value)) for name, value in self._values(target, context).items()}
-        return self._file(target, "dcv", "application/x-dcv", render(DCV, values, "text"))
+        return self._file(target, "dcv", "application/x-dcv", render(DCV, self._values(target, context), "line"))
 
 
 class Pcoip(_Native):
@@ -122,8 +121,3 @@ class Pcoip(_Native):
     def launch(self, target: Target, plan: ProtocolPlan, context: LaunchContext) -> dict[str, Any]:
         """Return a URI that opens the client."""
         return {"kind": "uri", "uri": render("pcoip://{IP}/connect", self._values(target, context), "url")}
-
-
-def _one_line(text: str) -> str:
-    """Return a text that cannot begin a line of its own."""
-    return "".join(character for character in text if character.isprintable())

@@ -67,6 +67,6 @@ class Rdp:
             "DRIVES": "*" if plan.drives else "",
         }
         template = TEMPLATE + (GATEWAY_TEMPLATE if "GATEWAY" in values else "")
-        lines = (render(line, values, "rdp") for line in template.splitlines())
+        lines = (render(line, values, "line") for line in template.splitlines())
         name = render("{DESKTOP}", {"DESKTOP": target.desktop}, "name") or "desktop"
         return {"kind": "file", "name": f"{name}.rdp", "type": MIME, "text": "".join(f"{line}\r\n" for line in lines)}

@@ -125,6 +125,6 @@ def _protocol_obstacle(
         return Reason("protocol.not_view_only", {"protocol": protocol})
     if not all(getattr(plan, name) for name in BLIND):  # what a gateway only passes on it cannot hold back
         return Reason("protocol.not_held", {"protocol": protocol})
-    if plan.recording != "off":
+    if plan.records:
         return Reason("protocol.not_recorded", {"protocol": protocol})
     return None

@@ -27,3 +27,8 @@ class ProtocolPlan:
     forward: str = "random_filtered"  # how a gateway opens ports for clients of a device: same_port | random_filtered | random_open | off
     deep_colour: bool = True  # an RDP desktop in the browser sends 32 bits a pixel
     version: int = 1
+
+    @property
+    def records(self) -> bool:
+        """Whether sessions are recorded, or must be."""
+        return self.recording != "off"

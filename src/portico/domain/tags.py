@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-Context = Literal["name", "rdp", "argument", "url", "text"]
+Context = Literal["name", "line", "argument", "url", "text"]
 Value = str | Callable[[str], str]
 
 NAME_LENGTH = 63  # of a DNS label (RFC 1035, section 2.3.4)
@@ -58,7 +58,7 @@ def render(template: str, values: Mapping[str, Value], context: Context) -> str:
     """Fill in a template, each value escaped for its place; an unknown tag gives nothing.
 
     `values` maps `NAME` or `NAME:ARG` to a text, or `NAME` to a function of the argument ("" without one).
-    "name" gives a DNS label of at most 63 characters (perhaps none), "rdp" keeps one line one line, "argument" keeps one
+    "name" gives a DNS label of at most 63 characters (perhaps none), "line" keeps one line one line, "argument" keeps one
     argument one argument and never lets a value make an option of it, "url" percent-encodes, "text" changes nothing.
     """
     parts = parse(template)
@@ -91,7 +91,7 @@ def _look_up(tag: Tag, values: Mapping[str, Value]) -> str:
 
 def _escape(value: str, context: Context) -> str:
     match context:
-        case "rdp":
+        case "line":
             return "".join(character for character in value if character.isprintable())
         case "argument":
             return value.replace("\0", "")

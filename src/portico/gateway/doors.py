@@ -91,7 +91,10 @@ class Doors:
         ticket = self._check(text, protocol, again=True)
         if ticket.use != SESSION:
             raise Refused("ticket.invalid", "a browser's ticket")
-        return await self._redeem(text, protocol, address)
+        grant = await self._redeem(text, protocol, address)
+        if grant.recording is not None and grant.recording.required:
+            raise Refused("recording.failed", "what a client of its own is sent cannot be recorded")
+        return grant
 
     async def _serve(self, protocol: str, layout: int, socket: Socket) -> None:
         address = client_address(socket.peer, socket.forwarded_for, self._proxies)

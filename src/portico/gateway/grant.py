@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
+
+from portico.gateway.moments import unix_seconds
 
 
 class BadGrant(Exception):
@@ -159,12 +160,7 @@ def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
 
 
 def _moment(value: object) -> float | None:
-    if value is None:
-        return None
     try:
-        moment = datetime.fromisoformat(str(value))
+        return unix_seconds(value)
     except ValueError as problem:
         raise BadGrant("expires_at") from problem
-    if moment.tzinfo is None:
-        raise BadGrant("expires_at")
-    return moment.timestamp()

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from ipaddress import ip_address
 from typing import Any
+
+from portico.gateway.moments import unix_seconds
 
 SAME, FILTERED, OPEN = "same_port", "random_filtered", "random_open"
 MODES = (SAME, FILTERED, OPEN)
@@ -103,12 +104,7 @@ def _seconds(value: object) -> int | None:
 
 
 def _moment(value: object) -> float | None:
-    if value is None:
-        return None
     try:
-        moment = datetime.fromisoformat(str(value))
+        return unix_seconds(value)
     except ValueError as problem:
         raise BadOrder("expires_at") from problem
-    if moment.tzinfo is None:
-        raise BadOrder("expires_at")
-    return moment.timestamp()

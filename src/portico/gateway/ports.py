@@ -10,7 +10,7 @@ from typing import Protocol
 from portico.gateway.relay_udp import A_TURN, MAX_SIZE
 
 BACKLOG = 128
-TCP, UDP = "tcp", "udp"
+TCP = "tcp"
 ANYONE = ""  # the route of a port whose first client claims it
 _RESET = struct.pack("ii", 1, 0)
 

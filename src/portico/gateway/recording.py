@@ -5,6 +5,7 @@ The event loop only gathers; a thread seals and writes. A recording that must be
 
 import asyncio
 import codecs
+import contextlib
 import json
 import os
 import queue
@@ -112,8 +113,7 @@ class Recorder:
             view = view[os.write(self._file, view) :]
         if last:
             os.fsync(self._file)
-            os.close(self._file)
-            self.path.rename(self.path.with_suffix(READY))
+            self.leave()
 
     def written(self, size: int) -> None:
         """Hear that the disk has what was given to it."""
@@ -133,10 +133,12 @@ class Recorder:
         """Hear from the thread that the disk does not take it."""
         self._fail(problem.strerror or str(problem))
 
-    def abandon(self) -> None:
-        """Close the file as it is, in the thread: what is there can still be read."""
-        os.close(self._file)
-        self.path.rename(self.path.with_suffix(READY))
+    def leave(self) -> None:
+        """Close the file as it is, in the thread, once: what is there can still be read."""
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
+            self.path.rename(self.path.with_suffix(READY))
 
 
 class Recorders:
@@ -209,15 +211,22 @@ class Recorders:
             recorder, content, last = work
             try:
                 if last is None:
-                    recorder.abandon()
+                    recorder.leave()
                 else:
                     recorder.write(content, last)
             except OSError as problem:
+                if last:  # nobody will ask for its end again
+                    self._give_up(recorder)
                 self._tell(recorder.failed, problem)
             else:
                 self._tell(recorder.written, len(content))
                 if last is not False:
                     self._tell(self._on_ready)
+
+    @staticmethod
+    def _give_up(recorder: Recorder) -> None:
+        with contextlib.suppress(OSError):
+            recorder.leave()
 
     def _tell(self, hear: Callable[..., None], *arguments: object) -> None:
         if not self._loop.is_closed():

@@ -72,9 +72,9 @@ class Uploads:
                 if answer.fields.get("done") is True:
                     log.info("recording sent", recording=path.stem, bytes=size)
                     return True
+                if have == offset or (end and have == 0):
+                    raise Unavailable("The broker does not go on with a recording.", path.stem)
                 offset = have
-                if end and have == size:
-                    raise Unavailable("The broker's copy of a recording differs.", path.stem)
 
 
 def _digest(path: Path) -> str:

@@ -22,7 +22,7 @@ from portico.domain.readiness import wake_action
 from portico.domain.states import USABLE
 from portico.errors import Conflict, NotFound, Unavailable
 from portico.ports.display import LaunchContext, Target
-from portico.services import addresses, endings, evidence, forwards, reach
+from portico.services import addresses, endings, evidence, forwards, reach, session_policy
 from portico.services.broker import Broker
 from portico.services.explaining import sentence
 from portico.services.portal import offers
@@ -73,7 +73,7 @@ def connect(
     if isinstance(given, NoDesktop):
         return given
     assignment, desktop = given
-    plan, _ = plan_of(broker, assignment)
+    plan = plan_of(broker, assignment)
     if desktop.protocols:
         chosen = rules.protocol_for(plan, desktop, client, protocol, DOORS)
         if isinstance(chosen, NoDesktop):
@@ -198,12 +198,15 @@ def _wake(broker: Broker, conn: Any, desktop: Desktop) -> None:
         enqueue(broker, conn, "desktop_power", DesktopPower(desktop.id, action.value), tenant_id=desktop.tenant_id)
 
 
-def plan_of(broker: Broker, assignment: Assignment) -> tuple[ProtocolPlan, bool]:
-    """Return the protocol plan of an assignment, and whether the person may give the desktop back."""
-    snapshot = broker.snapshots.get()
-    line = snapshot.pool_assignments.get(assignment.pool_assignment_id or "")
-    plan = snapshot.protocol_plan(line.protocol_plan_id if line else None, assignment.tenant_id)
-    return plan, line is None or not line.prevent_release
+def plan_of(broker: Broker, assignment: Assignment) -> ProtocolPlan:
+    """Return the protocol plan of an assignment."""
+    return session_policy.plan_of(broker, assignment.pool_assignment_id, assignment.tenant_id)
+
+
+def _may_release(broker: Broker, me: SignedIn, assignment: Assignment) -> bool:
+    """Tell whether the person may give the desktop back."""
+    line = broker.snapshots.get().pool_assignments.get(assignment.pool_assignment_id or "")
+    return me.role.may_release and (line is None or not line.prevent_release)
 
 
 def load(broker: Broker, me: SignedIn, connection_id: str) -> tuple[Any, Assignment, Desktop]:
@@ -219,7 +222,7 @@ def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
     """Return how far one's own connection is. Raises NotFound when it is somebody else's."""
     row, assignment, desktop = load(broker, me, connection_id)
     progress = rules.progress(desktop, assignment, broker.now())
-    plan, may_release = plan_of(broker, assignment)
+    plan = plan_of(broker, assignment)
     state, protocol = row.state, row.protocol
     if state in ("waiting", "ready"):
         state = {ConnectStage.READY: "ready", ConnectStage.FAILED: "failed"}.get(progress.stage, "waiting")
@@ -242,7 +245,7 @@ def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
         progress=progress,
         launch=_launch(broker, me, row, desktop, plan, protocol) if launchable else None,
         address=rules.authority(target.host, target.port) if target else "",
-        may_release=may_release and me.role.may_release,
+        may_release=_may_release(broker, me, assignment),
         protocols=usable,
         expected_seconds=_expected(broker, assignment, desktop) if state == "waiting" else None,
     )

@@ -20,6 +20,7 @@ OFF, DIRECT = (
 )  # a plan's word, and the state of what needs no forward: clients go to the desktop's own address
 ANSWER_SECONDS = 20  # how long a gateway may take to open ports
 MESSAGE_SECONDS = 60
+PATIENCE = timedelta(seconds=MESSAGE_SECONDS + ANSWER_SECONDS)  # how long a forward that was asked for again may take
 MAX_PORTS = 16
 FAILURES = ("forward.no_port", "forward.port_taken", "forward.no_address", "forward.too_many", "forward.off")
 
@@ -86,8 +87,11 @@ def heard(broker: Broker, row: Any, gateway_id: str, boot_id: str, item: Mapping
 def ask_again(broker: Broker, gateway_id: str, boot_id: str) -> None:
     """Send a gateway that starts anew the forwards that still count, with the ports that their clients were told of."""
     with broker.db.write() as conn:
-        for row in forwards.list_lost(conn, gateway_id, boot_id):
-            _send(broker, conn, row, plan_of(broker, row), gateway_id, [ours for _, ours in row.f_ports])
+        lost = forwards.list_lost(conn, gateway_id, boot_id)
+        forwards.asked_again(conn, [row.id for row in lost], broker.now())
+        for row in lost:
+            plan = plan_of(broker, row.a_pool_assignment_id, row.tenant_id)
+            _send(broker, conn, row, plan, gateway_id, [ours for _, ours in row.f_ports])
 
 
 def target(broker: Broker, row: Any) -> Target:

@@ -135,7 +135,8 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     if user is None or user.disabled:
         raise Gone("This account is switched off.")
     grant = _grant(broker, ticket, row, user.login_name)
-    wanted = recordings.expect(broker, plan_of(broker, row), row, ticket.protocol, user.login_name)
+    plan = plan_of(broker, row.a_pool_assignment_id, row.tenant_id)
+    wanted = recordings.expect(broker, plan, row, ticket.protocol, user.login_name)
     return {**grant, "recording": wanted} if wanted else grant
 
 
@@ -159,7 +160,7 @@ def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[st
     assignment, desktop = assignment_record(part(row, "a_")), desktop_record(part(row, "d_"))
     if not desktop.target:
         raise Unavailable("The desktop has no address.")
-    plan = plan_of(broker, row)
+    plan = plan_of(broker, row.a_pool_assignment_id, row.tenant_id)
     port, credentials = _credentials(broker, ticket, row, login_name)
     return {
         "connection": row.id,
@@ -200,8 +201,8 @@ def report(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     live = {str(item) for item in _list(message, "live")}
     if row.boot_id != boot_id:
         # A gateway that starts anew carries nothing of before; the forwards that still count it is asked for again.
-        _repair(broker, gateway, set(), boot_id, late=False)
         forwards.ask_again(broker, gateway.id, boot_id)
+        _repair(broker, gateway, set(), boot_id, late=False)
     fresh = sorted((item for item in happened if _sequence(item) > mark), key=_sequence)
     for item in fresh:
         _follow(broker, gateway, boot_id, item)
@@ -236,13 +237,12 @@ def _follow(broker: Broker, gateway: GatewayId, boot_id: str, item: Mapping[str,
 
 def _file(broker: Broker, row: Any, item: Mapping[str, Any], *, inward: bool) -> None:
     """Record that a file was sent to or taken from a desktop."""
-    name = "".join(character for character in str(item.get("reason", ""))[:200] if character.isprintable())
     size = next((item[key] for key in ("bytes_in", "bytes_out") if isinstance(item.get(key), int) and item[key] > 0), 0)
     with broker.db.write() as conn:
         user = users.get_row(conn, _SCOPE, row.user_id)
         entry = events.Entry(
             broker.now(), "desktop.file_in" if inward else "desktop.file_out", row.tenant_id, user.login_name if user else "",
-            params={"desktop": row.d_name, "file": name, "bytes": min(size, 2**62)}, user_id=row.user_id, desktop_id=row.d_id,
+            params={"desktop": row.d_name, "file": _word(item, "reason", 200), "bytes": min(size, 2**62)}, user_id=row.user_id, desktop_id=row.d_id,
             correlation=row.assignment_id,
         )  # fmt: skip
         events.add(conn, entry)
@@ -257,7 +257,8 @@ def _close(broker: Broker, row: Any, reason: str, item: Mapping[str, Any]) -> No
             if isinstance(value := item.get(key), int) and 0 <= value < 2**62
         }
         states = ("waiting", "ready", "open")
-        forward_store.end(conn, row.id, reason)
+        if row.f_boot_id is not None:
+            forward_store.end(conn, row.id, reason)
         connections.set_state(conn, row.id, states, "closed", closed_at=broker.now(), close_reason=reason, **numbers)
         others = connections.list_open(conn, row.assignment_id)
     # One that a gateway has taken over is about to open: the user is moving, not leaving. And who never came cannot leave.
@@ -269,9 +270,11 @@ def _repair(broker: Broker, gateway: GatewayId, live: set[str], boot_id: str, *,
     """End the connections that we believe open and the gateway does not carry: what a lost event left."""
     with broker.db.read() as conn:
         believed = connections.list_open_of_gateway(conn, gateway.id)
-    oldest = broker.now() - timedelta(seconds=LATE_SECONDS if late else 0)
+    now = broker.now()
+    oldest = now - timedelta(seconds=LATE_SECONDS if late else 0)
     for row in believed:
-        if row.f_boot_id not in (None, boot_id):
+        elsewhere = row.f_boot_id not in (None, boot_id)
+        if elsewhere and row.f_asked_at is not None and now - row.f_asked_at <= forwards.PATIENCE:
             continue  # a forward that it is still to open again
         if row.id not in live and (row.opened_at is None or row.opened_at <= oldest):
             _close(broker, row, "gateway.lost", {})
@@ -308,9 +311,9 @@ def _list(message: Mapping[str, Any], field: str) -> list[Any]:
     return value
 
 
-def _word(item: Mapping[str, Any], field: str) -> str:
+def _word(item: Mapping[str, Any], field: str, longest: int = 40) -> str:
     """Return a short text of a report, without what no database can keep."""
-    return "".join(character for character in str(item.get(field, ""))[:40] if character.isprintable())
+    return "".join(character for character in str(item.get(field, ""))[:longest] if character.isprintable())
 
 
 def _sequence(item: Mapping[str, Any]) -> int:

@@ -31,8 +31,8 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
         raise Conflict(sentence(seen.progress.reason or Reason("desktop.preparing")))
     if seen.protocol != PROTOCOL or broker.displays.get(PROTOCOL) is None:
         raise Conflict("Only RDP opens in an RDP client. Choose RDP to open the desktop.")
-    plan, _ = connect.plan_of(broker, assignment)
-    if plan.recording != "off":
+    plan = connect.plan_of(broker, assignment)
+    if plan.records:
         raise Conflict(sentence(Reason("protocol.not_recorded", {"protocol": "RDP"})))
     now = broker.now()
     with broker.db.write() as conn:

@@ -1,5 +1,6 @@
 """Which gateway leads to a desktop, and where clients find it: live, not draining, in the desktop's network, with the fewest sessions."""
 
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from portico.services.guards import require
 from portico.store import centers, fleet
 from portico.store.scope import Tenant
 
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
 
 
@@ -50,8 +52,5 @@ def realms(broker: Broker, actor: Actor) -> list[str]:
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
-    plain = parts.netloc.replace("-", "").replace(".", "").replace(":", "").replace("[", "").replace("]", "")
     # What a gateway says of itself goes into a header: nothing but a name and a port may be in it.
-    if parts.scheme != "https" or not plain.isascii() or not plain.isalnum():
-        return ""
-    return f"https://{parts.netloc.lower()}"
+    return f"https://{parts.netloc.lower()}" if parts.scheme == "https" and _AUTHORITY.fullmatch(parts.netloc) else ""

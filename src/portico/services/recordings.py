@@ -23,7 +23,6 @@ from portico.wire.recordings import BadRecording, Opener
 
 log = logs.get(__name__)
 
-OFF = "off"
 PROTOCOLS = ("vnc", "ssh", "rdp")
 UNFINISHED_DAYS = 14  # how long a gateway may keep one to itself
 _SCOPE = System("recordings")
@@ -52,7 +51,7 @@ def folder(broker: Broker) -> Path:
 
 def expect(broker: Broker, plan: ProtocolPlan, row: Any, protocol: str, login_name: str) -> dict[str, str] | None:
     """Note a recording before its session opens; returns what its gateway must know, None where the plan wants none."""
-    if plan.recording == OFF or protocol not in PROTOCOLS:
+    if not plan.records or protocol not in PROTOCOLS:
         return None
     recording_id, now = broker.new_id(), broker.now()
     public = broker.keys.recording_key(row.tenant_id, now)
@@ -169,8 +168,8 @@ def purge(broker: Broker, tenant_id: str, days: int) -> int:
         old = recordings.list_old(conn, tenant_id, now - timedelta(days=days), now - timedelta(days=UNFINISHED_DAYS))
     for recording_id in old:
         _unlink(broker, recording_id)
-        with broker.db.write() as conn:
-            recordings.remove(conn, _SCOPE, recording_id)
+    with broker.db.write() as conn:
+        recordings.remove(conn, old)
     return len(old)
 
 

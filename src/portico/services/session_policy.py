@@ -8,11 +8,11 @@ from portico.domain.tags import render
 from portico.services.broker import Broker
 
 
-def plan_of(broker: Broker, row: Any) -> ProtocolPlan:
-    """Return the protocol plan of a connection (a row of store.connections.find)."""
+def plan_of(broker: Broker, pool_assignment_id: str | None, tenant_id: str) -> ProtocolPlan:
+    """Return the protocol plan that a pool assignment names; the tenant's default where it names none, or is gone."""
     snapshot = broker.snapshots.get()
-    line = snapshot.pool_assignments.get(row.a_pool_assignment_id or "")
-    return snapshot.protocol_plan(line.protocol_plan_id if line else None, row.tenant_id)
+    line = snapshot.pool_assignments.get(pool_assignment_id or "")
+    return snapshot.protocol_plan(line.protocol_plan_id if line else None, tenant_id)
 
 
 def policy_of(plan: ProtocolPlan, begun: datetime) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def list_open(conn: Connection, assignment_id: str) -> list[Row[Any]]:
 def list_open_of_gateway(conn: Connection, gateway_id: str) -> list[Row[Any]]:
     """Return the connections that a gateway is thought to carry."""
     query = (
-        select(connections, forwards.c.boot_id.label("f_boot_id"))
+        select(connections, forwards.c.boot_id.label("f_boot_id"), forwards.c.asked_at.label("f_asked_at"))
         .outerjoin(forwards, forwards.c.connection_id == connections.c.id)
         .where(connections.c.gateway_id == gateway_id, connections.c.state == "open")
     )

@@ -1,9 +1,10 @@
 """Forwards: what a gateway is asked to open for a connection, and what came of it."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, update
+from sqlalchemy import Connection, Row, case, insert, update
 
 from portico.store.connections import whole
 from portico.store.tables import connections, forwards
@@ -35,10 +36,9 @@ def opened(conn: Connection, connection_id: str, gateway_id: str, boot_id: str, 
 
 def end(conn: Connection, connection_id: str, reason: str) -> None:
     """Note that a forward is over: failed if it never listened."""
-    here = forwards.c.connection_id == connection_id
-    for before, after in (("asked", "failed"), ("open", "closed")):
-        values = {"state": after, "reason": reason}
-        conn.execute(update(forwards).where(here, forwards.c.state == before).values(values))
+    here = (forwards.c.connection_id == connection_id) & forwards.c.state.in_(("asked", "open"))
+    after = case((forwards.c.state == "asked", "failed"), else_="closed")
+    conn.execute(update(forwards).where(here).values(state=after, reason=reason))
 
 
 def list_lost(conn: Connection, gateway_id: str, boot_id: str) -> list[Row[Any]]:
@@ -49,3 +49,8 @@ def list_lost(conn: Connection, gateway_id: str, boot_id: str) -> list[Row[Any]]
         & (forwards.c.boot_id != boot_id)
     )
     return list(conn.execute(whole().where(lost, connections.c.closed_at.is_(None))))
+
+
+def asked_again(conn: Connection, connection_ids: Collection[str], now: datetime) -> None:
+    """Note that a gateway was asked again to open these."""
+    conn.execute(update(forwards).where(forwards.c.connection_id.in_(connection_ids)).values(asked_at=now))

@@ -63,7 +63,7 @@ def test_a_value_is_never_read_as_a_template() -> None:
     [
         ("name", "desk {USER}", "Ada_Löwe", "desk-Ada-Lowe"),
         ("name", "{USER}", "---", ""),
-        ("rdp", "username:s:{USER}", "ada\r\nalternate shell:s:cmd", "username:s:adaalternate shell:s:cmd"),
+        ("line", "username:s:{USER}", "ada\r\nalternate shell:s:cmd", "username:s:adaalternate shell:s:cmd"),
         ("argument", "{USER}", "-oProxyCommand=x", "oProxyCommand=x"),
         ("argument", "-l{USER}", "-x\0", "-l-x"),
         ("url", "https://hook/?u={USER}", "a&b=c/é", "https://hook/?u=a%26b%3Dc%2F%C3%A9"),
@@ -83,7 +83,7 @@ def test_a_name_is_a_dns_label_or_nothing(template: str, value: str) -> None:
 
 @given(HOSTILE)
 def test_a_line_of_an_rdp_file_stays_one_line(value: str) -> None:
-    line = render("username:s:{X}", {"X": value}, "rdp")
+    line = render("username:s:{X}", {"X": value}, "line")
     assert len(line.splitlines()) == 1
     assert "\0" not in line
 

@@ -9,10 +9,10 @@ const KNOWN = ["exists", "missing", "denied", "too_big", "not_a_file", "forbidde
 
 /** One socket: questions with a number, answers to it, and data between. */
 class Line {
-  constructor(path, secret, onEnd) {
+  constructor(address, secret, onEnd) {
     this.number = 0;
     this.waiting = new Map();
-    this.socket = new WebSocket(Object.assign(new URL(path, location.href), { protocol: "wss:" }));
+    this.socket = new WebSocket(Object.assign(address, { protocol: "wss:" }));
     this.socket.binaryType = "arraybuffer";
     this.hello = new Promise((resolve, reject) => {
       this.socket.onopen = () => this.socket.send(JSON.stringify({ session: secret }));
@@ -114,9 +114,10 @@ export class Files {
     return button;
   }
 
-  /** Serve a session; without a secret it has no files. Returns whether it has. */
-  attach(secret, policy) {
+  /** Serve a session that came in by a gateway's door; without a secret it has no files. Returns whether it has. */
+  attach(secret, policy, door) {
     this.detach();
+    this.address = new URL("/gw/files", new URL(door ?? "/", location.href));
     this.secret = secret ?? null;
     this.may = { in: policy.files_in === true && policy.view_only !== true, out: policy.files_out === true };
     this.sendButton.hidden = this.folderButton.hidden = !this.may.in;
@@ -134,7 +135,7 @@ export class Files {
     if (!this.secret) return;
     try {
       if (!this.line) {
-        this.line = new Line("/gw/files", this.secret, () => (this.line = null));
+        this.line = new Line(this.address, this.secret, () => (this.line = null));
         const hello = await this.line.hello;
         this.most = hello.most;
         this.path ||= hello.home;

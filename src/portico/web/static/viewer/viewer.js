@@ -96,7 +96,7 @@ async function connect() {
     const entered = await (protocol === "rdp" ? enterByRdp() : enterByChannel());
     channel = entered.channel;
     channel.onended = (reason) => over(reason);
-    start(entered.open, entered.policy, entered.files);
+    start(entered.open, entered.policy, entered.files, entered.door);
   } catch (problem) {
     if (!(problem instanceof Closed)) console.error(problem);
     over(problem instanceof Closed ? problem.code : "failed", problem.told);
@@ -115,7 +115,7 @@ async function enterByChannel() {
     prepared.attach(entered.channel, entered.policy, hooks);
     return prepared;
   };
-  return { ...entered, open };
+  return { ...entered, open, door: given.url };
 }
 
 /** Enter with RDP's own client, which opens its channel itself. */
@@ -129,8 +129,8 @@ async function enterByRdp() {
   return { ...entered, open };
 }
 
-/** `open` shows the desktop and returns its display. */
-function start(open, policy, secret) {
+/** `open` shows the desktop and returns its display; `door` is where its gateway stands. */
+function start(open, policy, secret, door) {
   display = open({
     onFrame: () => up(),
     onClipboard: (text, content) => clipboard.copied(text, content),
@@ -149,7 +149,7 @@ function start(open, policy, secret) {
   clipboard.attach(display, policy);
   keyRow.attach(display);
   keys.fill(display.combinations);
-  const hasFiles = files.attach(secret, policy);
+  const hasFiles = files.attach(secret, policy, door);
   toolbar.allow({
     files: hasFiles,
     clipboard: policy.clipboard_out === true || (policy.clipboard_in === true && policy.view_only !== true),
