@@ -7,13 +7,14 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from joserfc.jwk import KeySet, OKPKey
 
 from doubles.authority import Authority
-from portico.wire.tickets import BadTicket, Ticket, seal, unseal
+from portico.wire.tickets import SHADOW, BadTicket, Ticket, seal, unseal
 
 Route = Callable[["Handler"], None]
 
@@ -92,6 +93,7 @@ class BrokerDouble:
         self.messages: list[dict[str, Any]] = []
         self.tokens = {"token-1"}
         self.realm = "default"
+        self.visits: dict[str, dict[str, Any]] = {}  # what a shadow ticket grants, by connection
         self.reusable: set[str] = set()  # connections whose session tickets are good again
         self.changed = threading.Condition()
         self.prefixes: dict[str, Route] = {}
@@ -192,6 +194,20 @@ class BrokerDouble:
             "policy": {**switches, "expires_at": None, **policy},
         }
 
+    def visit(self, connection: str, mode: str = "view", seconds: float = 600) -> str:
+        """Let a helper into a session; returns the shadow's id."""
+        grant = self.grants[connection]
+        until = datetime.fromtimestamp(time.time() + seconds, UTC).isoformat()
+        shadow = {"id": f"shadow-{connection}", "mode": mode, "who": "Grace", "expires_at": until}
+        self.visits[connection] = {
+            "connection": connection,
+            "protocol": grant["protocol"],
+            "realm": self.realm,
+            "shadow": shadow,
+        }
+        grant["shadowed"] = True
+        return shadow["id"]  # fmt: skip
+
     def tell(self, **message: Any) -> None:
         """Put a message into the gateway's outbox."""
         with self.changed:
@@ -245,7 +261,7 @@ class BrokerDouble:
         except BadTicket:
             on.json(401, {})
             return
-        grant = self.grants.get(ticket.connection)
+        grant = (self.visits if ticket.use == SHADOW else self.grants).get(ticket.connection)
         if ticket.jti in self._used and ticket.connection not in self.reusable:
             on.json(409, {})
         elif grant is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from doubles.broker import BrokerDouble, Handler
 from portico.web.portal.connections import VIEWER_CSP
+from portico.wire.tickets import SHADOW
 
 STATIC = Path(__file__).parents[2] / "src" / "portico" / "web" / "static"
 PACKAGES = (
@@ -21,6 +22,12 @@ PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>desk
 <body><script type="application/json" id="texts">{texts}</script>
 <main id="viewer" data-connection="{name}" data-protocol="{protocol}" data-desktop="desk-01" data-ticket-url="/connections/{name}/ticket"
  data-disconnect-url="/connections/{name}/disconnect" data-log-out-url="/connections/{name}/log-out" data-portal-url="/" data-csrf="csrf-1">
+</main><script type="module" src="/static/viewer/viewer.js"></script></body></html>"""
+
+JOINED = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>desk-01</title><link rel="icon" href="data:,"></head>
+<body><script type="application/json" id="texts">{texts}</script>
+<main id="viewer" data-protocol="{protocol}" data-desktop="desk-01" data-joined="{mode}" data-user="ada" data-ticket-url="/connections/{name}/visit"
+ data-disconnect-url="/connections/{name}/end" data-portal-url="/" data-csrf="csrf-1">
 </main><script type="module" src="/static/viewer/viewer.js"></script></body></html>"""
 
 REPLAY = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>desk-01</title></head>
@@ -48,12 +55,14 @@ class Portal:
         self._broker = broker
         self._packages = packages
         self.posts: list[str] = []
+        self.answers: list[tuple[str, str]] = []  # to questions of helpers
         self.texts: dict[str, str] = {}
         self.protocols: dict[str, str] = {}
         self.recordings: dict[str, bytes] = {}
         broker.routes["/"] = lambda on: on.reply(200, b"<title>Portal</title><h1>Your desktops</h1>", "text/html")
         broker.prefixes["/view/"] = self._page
         broker.prefixes["/replay/"] = self._replay
+        broker.prefixes["/join/"] = self._joined
         broker.prefixes["/content/"] = lambda on: on.reply(
             200, self.recordings[on.path.rpartition("/")[2]], "application/octet-stream"
         )
@@ -71,17 +80,28 @@ class Portal:
             Set_Cookie="session=top; Path=/; Secure",
         )
 
+    def _joined(self, on: Handler) -> None:
+        name = on.path.rpartition("/")[2]
+        mode = self._broker.visits[name]["shadow"]["mode"]
+        page = JOINED.format(name=name, mode=mode, protocol=self.protocols[name], texts=json.dumps(self.texts))
+        on.reply(200, page.encode(), "text/html; charset=utf-8", Content_Security_Policy=VIEWER_CSP)
+
     def _replay(self, on: Handler) -> None:
         name = on.path.rpartition("/")[2]
         page = REPLAY.format(name=name, protocol=self.protocols[name], texts=json.dumps(self.texts))
         on.reply(200, page.encode(), "text/html; charset=utf-8", Content_Security_Policy=VIEWER_CSP)
 
     def _action(self, on: Handler) -> None:
-        _, _, name, action = on.path.split("/")
-        on.body()
+        _, _, name, action, *more = on.path.split("/")
+        body = on.body().decode()
+        if action == "shadows":
+            self.answers.append((more[0], body))
+            on.reply(204, b"", "text/plain")
+            return
         self.posts.append(f"{action} {name} {on.headers.get('X-CSRF-Token')}")
-        if action == "ticket":
-            ticket = self._broker.ticket(name, self.protocols[name])
+        if action in ("ticket", "visit"):
+            use = {"use": SHADOW} if action == "visit" else {}
+            ticket = self._broker.ticket(name, self.protocols[name], **use)
             on.json(200, {"ticket": ticket, "url": f"/gw/{self.protocols[name]}"})
         else:
             on.reply(303, b"", "text/plain", Location="/")

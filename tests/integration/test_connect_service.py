@@ -267,6 +267,29 @@ def test_a_second_connection_closes_the_first(fleet: Fleet) -> None:
     assert fleet.row(t.assignments, first.assignment_id).state == "connected"  # the user moves, he does not leave
 
 
+def test_who_comes_again_before_the_first_line_is_seen_dead_has_not_left(fleet: Fleet) -> None:
+    """The gateway ends the first session when the second opens: its end is history, and the person is at work all the time."""
+    me, got, gateway = with_session(fleet)
+    entries = []
+    for _ in range(2):
+        text = connect.ticket(fleet.broker, me, got.id)["ticket"]
+        entries.append(gateways.redeem(fleet.broker, gateway, {"ticket": text})["entry"])
+        if len(entries) == 1:
+            opened = {"kind": "opened", "connection": got.id, "entry": entries[0], "sequence": 1}
+            gateways.report(fleet.broker, gateway, {"boot_id": "b", "events": [opened], "live": [got.id]})
+    epoch = fleet.row(t.assignments, got.assignment_id).epoch
+    closed = {"kind": "closed", "connection": got.id, "entry": entries[0], "reason": "closed.elsewhere", "sequence": 2}
+    opened = {"kind": "opened", "connection": got.id, "entry": entries[1], "sequence": 3}
+    told = {"boot_id": "b", "events": [closed, opened], "live": [got.id]}
+    gateways.report(fleet.broker, fleet.again(gateway), told)
+    assert fleet.row(t.connections, got.id).state == "open"
+    assignment = fleet.row(t.assignments, got.assignment_id)
+    assert (assignment.state, assignment.epoch) == ("connected", epoch)  # so no timer of a disconnect was armed
+    left = {"kind": "closed", "connection": got.id, "entry": entries[1], "reason": "browser.left", "sequence": 4}
+    gateways.report(fleet.broker, fleet.again(gateway), {"boot_id": "b", "events": [left], "live": []})
+    assert fleet.row(t.assignments, got.assignment_id).state == "disconnected"
+
+
 def test_a_protocol_that_nothing_carries_is_refused_with_the_reason(fleet: Fleet) -> None:
     me, got, _ = with_session(fleet)
     answer = connect.connect(fleet.broker, me, f"a.{got.assignment_id}", CLIENT, "rdp")

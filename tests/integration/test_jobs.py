@@ -319,7 +319,7 @@ def test_what_still_hangs_together_is_not_purged(fleet: Fleet) -> None:
     fleet.desktops(1)
     line = fleet.line(fleet.pool())
     me = fleet.log_in()
-    got = connect.connect(fleet.broker, me, f"{line}.0", CLIENT, "vnc")
+    got = connect.connect(fleet.broker, me, f"{line}.0", replace(CLIENT, kind="connect"), "vnc")
     fleet.clock.forward(days=40)
     housekeeping.purge(fleet.broker)
     assert fleet.row(t.assignments, got.assignment_id).state == "assigned"  # type: ignore[union-attr]

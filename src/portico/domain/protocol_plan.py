@@ -24,6 +24,7 @@ class ProtocolPlan:
     max_minutes: int | None = None  # how long a connection may last; None: for ever
     watermark: str = ""  # laid over the picture in the browser; tags {USER}, {DESKTOP}, {TIME}
     recording: str = "off"  # off | on (a session goes on where it fails) | required
+    shadowing: str = "view"  # what a helper may do in a session whose person agreed: off | view | control
     forward: str = "random_filtered"  # how a gateway opens ports for clients of a device: same_port | random_filtered | random_open | off
     deep_colour: bool = True  # an RDP desktop in the browser sends 32 bits a pixel
     version: int = 1

@@ -25,6 +25,7 @@ from portico.gateway.rdgateway import RdGateway
 from portico.gateway.recording import Recorders
 from portico.gateway.reports import Reports
 from portico.gateway.sessions import Session, Sessions
+from portico.gateway.shadows import Shadows
 from portico.gateway.trust import Trust
 from portico.gateway.uploads import Uploads
 from portico.gateway.websocket import MAX_FRAME
@@ -99,6 +100,7 @@ class Gateway:
         self._config = config
         self._broker = Broker(config.broker_url, Trust(config.ca_fingerprint, identities.home(config) / "ca.pem"))
         self._sessions = Sessions(self._report)
+        self._shadows = Shadows(self._sessions, self._report_visit)
         self._forwards = _forwards(config, self._report_forward)
         self._reports = Reports(self._broker, self._live)
         self._uploads = Uploads(self._broker)
@@ -117,7 +119,12 @@ class Gateway:
         self._broker.bearer = identity.bearer
         origins = (config.public_url, *config.gateway_origins)
         self._doors = doors = Doors(
-            self._broker, self._sessions, origins, config.trusted_proxies, identities.key_set(identity.keys)
+            self._broker,
+            self._sessions,
+            self._shadows,
+            origins,
+            config.trusted_proxies,
+            identities.key_set(identity.keys),
         )
         doors.gateway_id, doors.realm = identity.gateway_id, identity.realm
 
@@ -214,6 +221,7 @@ class Gateway:
                 gc.collect()
                 collected = time.monotonic()
             self._sessions.sweep(time.time(), time.monotonic())
+            self._shadows.sweep(time.time(), time.monotonic())
             if self._files is not None:
                 self._files.sweep()
             if self._recorders is not None:
@@ -232,12 +240,16 @@ class Gateway:
     def _refuse_forward(self, connection: str, reason: str) -> None:
         self._reports.add("closed", connection, reason, 0, 0)
 
+    def _report_visit(self, kind: str, connection: str, shadow: str, reason: str) -> None:
+        self._reports.add(kind, connection, reason, 0, 0, shadow=shadow)
+
     def _report_file(self, session: Session, way: str, name: str, size: int) -> None:
         counts = (size, 0) if way == "in" else (0, size)
         self._reports.add(f"file.{way}", session.grant.connection, name[:200], *counts)
 
     def _report(self, kind: str, session: Session, reason: str) -> None:
-        self._reports.add(kind, session.grant.connection, reason, session.bytes_in, session.bytes_out)
+        grant = session.grant
+        self._reports.add(kind, grant.connection, reason, session.bytes_in, session.bytes_out, entry=grant.entry)
 
 
 def _forwards(config: Config, on_event: Callable[[str, Forward, str], None]) -> Forwards | None:

@@ -80,6 +80,10 @@ class Control:
                 self._forwards.close(connection, code)
         elif kind == "forward":
             self._forward(message)
+        elif kind == "shadow":
+            self._doors.shadows.ask(message)
+        elif kind == "shadow.end":
+            self._doors.shadows.end(str(message.get("connection", "")), str(message.get("shadow", "")))
         elif kind == "keys":
             self._take_keys(message.get("keys"))
         elif kind == "drain":

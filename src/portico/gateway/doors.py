@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 from joserfc.jwk import KeySet
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponse, WSUpgradeResponseWithListener
@@ -15,13 +16,14 @@ from portico.gateway import cleanpath, rdp, ssh, vnc
 from portico.gateway.broker import Broker
 from portico.gateway.entry import MAX_BYTES, BadEntry, Entry, keyboard_layout, parse_entry, parse_log_in
 from portico.gateway.file_door import FileDoor
-from portico.gateway.grant import BadGrant, Grant, parse_grant
+from portico.gateway.grant import BadGrant, Grant, Visit, parse_grant, parse_visit
 from portico.gateway.limits import Bucket, client_address
 from portico.gateway.recording import Recorded, Recorders
 from portico.gateway.refusals import Refused
-from portico.gateway.sessions import Sessions
+from portico.gateway.sessions import Peer, Sessions
+from portico.gateway.shadows import Shadows
 from portico.gateway.websocket import Socket, SocketClosed
-from portico.wire.tickets import SESSION, BadTicket, Ticket, unseal
+from portico.wire.tickets import SESSION, SHADOW, BadTicket, Ticket, unseal
 
 log = logs.get(__name__)
 
@@ -33,6 +35,7 @@ TRY_LATER = 1013
 PATHS = ("/gw/vnc", "/gw/rdp", "/gw/ssh")
 FILES = "/gw/files"
 Desktop = vnc.VncDesktop | rdp.RdpDesktop | ssh.SshDesktop
+Granted = TypeVar("Granted", Grant, Visit)
 REDEEM_REFUSALS = {401: "ticket.invalid", 403: "ticket.invalid", 409: "ticket.used", 410: "session.ended"}
 
 
@@ -40,9 +43,16 @@ class Doors:
     """What stands between a browser and a session. `keys`, `gateway_id`, `realm` and `draining` follow the broker's word."""
 
     def __init__(
-        self, broker: Broker, sessions: Sessions, origins: Collection[str], proxies: Collection[str], keys: KeySet
+        self,
+        broker: Broker,
+        sessions: Sessions,
+        shadows: Shadows,
+        origins: Collection[str],
+        proxies: Collection[str],
+        keys: KeySet,
     ) -> None:
         self._broker = broker
+        self.shadows = shadows
         self._sessions = sessions
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
         self._proxies = frozenset(proxies)
@@ -125,7 +135,10 @@ class Doors:
         if self.draining:
             raise Refused("draining")
         entry = await (self._request(socket) if protocol == "rdp" else self._entry(socket))
-        self._check(entry.ticket, protocol)
+        ticket = self._check(entry.ticket, protocol)
+        if ticket.use == SHADOW:
+            self.shadows.enter(await self._visit(entry.ticket, protocol, address), socket)
+            return
         grant = await self._redeem(entry.ticket, protocol, address)
         desktop = await self._connect(grant, entry, layout)
         if socket.closed:
@@ -136,13 +149,17 @@ class Doors:
         except Refused:
             desktop.hang_up()
             raise
-        peer = recorded or socket
+        peer: Peer = recorded or socket
+        if grant.shadowed:
+            peer = self.shadows.set_stage(peer, protocol)
         told = {**grant.policy.told(), "recorded": recorded is not None}
         secret = self.files.secret() if self.files is not None and isinstance(desktop, ssh.SshDesktop) else ""
         peer.send_object({"ok": True, "policy": told, **({"files": secret} if secret else {})})
         if isinstance(desktop, rdp.RdpDesktop):
             peer.send_bytes(desktop.opening)
         session = self._sessions.open(grant, peer, address, desktop.hang_up)
+        session.help = desktop.help
+        socket.on_shadow = partial(self.shadows.heard, grant.connection)
         if recorded is not None and recorded.recorder.required:
             recorded.recorder.on_failure = lambda: session.end("recording.failed")
         if self.files is not None and isinstance(desktop, ssh.SshDesktop):
@@ -208,6 +225,23 @@ class Doors:
         return ticket
 
     async def _redeem(self, text: str, protocol: str, address: str) -> Grant:
+        return self._read(await self._ask(text, address), parse_grant, protocol)
+
+    async def _visit(self, text: str, protocol: str, address: str) -> Visit:
+        return self._read(await self._ask(text, address), parse_visit, protocol)
+
+    def _read(self, fields: Mapping[str, Any], parse: Callable[[Mapping[str, Any]], Granted], protocol: str) -> Granted:
+        """Read what a broker grants. Raises Refused."""
+        try:
+            grant = parse(fields)
+        except BadGrant as problem:
+            raise Refused("broker.unreachable", f"grant: {problem}") from problem
+        if grant.protocol != protocol or grant.realm != self.realm:
+            raise Refused("ticket.invalid", "grant for another protocol or realm")
+        return grant
+
+    async def _ask(self, text: str, address: str) -> Mapping[str, Any]:
+        """Redeem a ticket. Raises Refused."""
         try:
             answer = await self._broker.redeem(text, address)
         except Unavailable as problem:
@@ -216,13 +250,7 @@ class Doors:
             raise Refused(REDEEM_REFUSALS[answer.status], f"HTTP {answer.status}")
         if answer.status != HTTPStatus.OK:
             raise Refused("broker.unreachable", f"HTTP {answer.status}")
-        try:
-            grant = parse_grant(answer.fields)
-        except BadGrant as problem:
-            raise Refused("broker.unreachable", f"grant: {problem}") from problem
-        if grant.protocol != protocol or grant.realm != self.realm:
-            raise Refused("ticket.invalid", "grant for another protocol or realm")
-        return grant
+        return answer.fields
 
 
 def _answer(status: HTTPStatus, body: bytes) -> WSUpgradeResponseWithListener:

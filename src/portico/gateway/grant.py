@@ -76,6 +76,8 @@ class Grant:
     policy: SessionPolicy
     certificates: tuple[str, ...] = ()  # SHA-256 in hex of the certificates that the desktop may show; none: any
     recording: Recording | None = None
+    entry: str = ""  # what the broker calls this coming in
+    shadowed: bool = False  # somebody may join this session
     deep_colour: bool = True  # ask an RDP desktop for 32 bits a pixel whatever the browser asks
 
 
@@ -117,7 +119,39 @@ def parse_grant(fields: Mapping[str, Any]) -> Grant:
         ),
         certificates=_texts(target, "certificates"),
         recording=_recording(fields.get("recording")),
+        entry=_get(fields, "entry", str, ""),
+        shadowed=_get(fields, "shadowed", bool, False),
         deep_colour=_get(target, "deep_colour", bool, True),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a helper's ticket grants: to join the session of a connection, until `expires_at` (Unix seconds)."""
+
+    id: str
+    connection: str
+    protocol: str
+    realm: str
+    who: str
+    control: bool
+    expires_at: float
+
+
+def parse_visit(fields: Mapping[str, Any]) -> Visit:
+    """Read the GRANT of a shadow ticket. Raises BadGrant."""
+    shadow = _get(fields, "shadow", Mapping)
+    until = _moment(shadow.get("expires_at"))
+    if until is None:
+        raise BadGrant("shadow.expires_at")
+    return Visit(
+        id=_get(shadow, "id", str),
+        connection=_get(fields, "connection", str),
+        protocol=_get(fields, "protocol", str),
+        realm=_get(fields, "realm", str),
+        who=_get(shadow, "who", str),
+        control=_get(shadow, "mode", str) == "control",
+        expires_at=until,
     )
 
 

@@ -119,7 +119,7 @@ class RdpDesktop(Conversation):
         log_in = LogIn(credentials.username, credentials.domain, credentials.password) if credentials.password else None
         self._filter = Filter(
             Settings(self.selected, layout, deep, closed), log_in, allowed,
-            view_only=policy.view_only, count=policy.idle_seconds is not None,
+            view_only=policy.view_only, count=policy.idle_seconds is not None or grant.shadowed,
         )  # fmt: skip
 
     def from_browser(self, data: bytes) -> None:
@@ -138,6 +138,11 @@ class RdpDesktop(Conversation):
         if self._filter.inputs != before:
             session.last_input = time.monotonic()
         if data:
+            self.write(data)
+
+    def help(self, data: bytes) -> None:
+        """Take whole messages of somebody who joined the session."""
+        if self._greeting is None:
             self.write(data)
 
     def command(self, fields: Mapping[str, object]) -> None:

@@ -88,6 +88,65 @@ def _is_font_map(message: bytes) -> bool:
     return len(message) >= at + 15 and message[at + 2] & 0xF == DATA_PDU and message[at + 14] == FONT_MAP
 
 
+class Pictures:
+    """What a browser is sent of an RDP session, without its virtual channels: clipboard and files are nobody else's.
+
+    Before the server's messages stands the RDCleanPath response, in one piece.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._begun = False
+        self._channel = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the messages that may be seen. Raises BadRdp."""
+        if not self._begun:
+            self._begun = True
+            return [data]
+        self._buffer += data
+        messages = []
+        while (size := message_size(bytes(self._buffer[:4]))) and len(self._buffer) >= size:
+            message = bytes(self._buffer[:size])
+            del self._buffer[:size]
+            if not self._channel:
+                self._channel = _main_channel(message)
+            if not self._is_beside(message):
+                messages.append(message)
+        return messages
+
+    def _is_beside(self, message: bytes) -> bool:
+        """Tell whether a message belongs to a virtual channel."""
+        if len(message) < HEADERS + 5 or message[0] != TPKT or message[HEADERS] != SEND_INDICATION:
+            return False
+        return int(struct.unpack_from(">H", message, HEADERS + 3)[0]) != self._channel
+
+
+def _main_channel(message: bytes) -> int:
+    """Return the number of the channel for pictures, by a server's MCS Connect Response (2.2.1.4.4). Raises BadRdp."""
+    for kind, (at, size) in server_blocks(message):
+        if kind == SC_NET and size >= 6:
+            return int(struct.unpack_from("<H", message, at + 4)[0])
+    raise BadRdp("network data")
+
+
+class Inputs:
+    """What an RDP client says, cut down to its keys and pointer moves, which come by the fast path (2.2.8.1.2)."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes and return those for the desktop. Raises BadRdp."""
+        self._buffer += data
+        out = bytearray()
+        while (size := message_size(bytes(self._buffer[:4]))) and len(self._buffer) >= size:
+            if self._buffer[0] & 3 == FAST_PATH:
+                out += self._buffer[:size]
+            del self._buffer[:size]
+        return bytes(out)
+
+
 class Filter:
     """One session. `inputs` counts messages with input of the person, also those that were dropped."""
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from portico import logs
+from portico.gateway.before import Before
 from portico.gateway.grant import Recording
 from portico.gateway.refusals import Refused
 from portico.gateway.sessions import Peer
@@ -233,47 +234,31 @@ class Recorders:
             self._loop.call_soon_threadsafe(hear, *arguments)
 
 
-class Recorded:
-    """A browser whose session is recorded: a Peer before a Peer."""
+class Recorded(Before):
+    """A browser whose session is recorded."""
 
     def __init__(self, peer: Peer, recorder: Recorder) -> None:
-        self._peer, self.recorder = peer, recorder
-
-    @property
-    def closed(self) -> bool:
-        """Whether it is gone."""
-        return self._peer.closed
+        super().__init__(peer)
+        self.recorder = recorder
 
     def attach(self, sink: Sink) -> None:
         """Attach it, and hear of the sizes that it asks for."""
-        self._peer.attach(_Watched(sink, self.recorder))
+        super().attach(_Watched(sink, self.recorder))
 
     def send_bytes(self, data: bytes) -> None:
         """Record and send."""
         self.recorder.data(data)
-        self._peer.send_bytes(data)
-
-    def send_object(self, fields: Mapping[str, object]) -> None:
-        """Send a message beside the data."""
-        self._peer.send_object(fields)
+        self.peer.send_bytes(data)
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye, and end the recording."""
         self.recorder.finish()
-        self._peer.close(code, reason)
+        super().close(code, reason)
 
     def close_for(self, code: str) -> None:
         """Say goodbye for a reason, and end the recording."""
         self.recorder.finish()
-        self._peer.close_for(code)
-
-    def pause_reading(self) -> None:
-        """Make it wait."""
-        self._peer.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Let it go on."""
-        self._peer.resume_reading()
+        super().close_for(code)
 
 
 class _Watched:

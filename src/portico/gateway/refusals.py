@@ -11,6 +11,8 @@ SENTENCES = {
     "credentials.wanted": "The desktop asks for a user name and a password.",
     "desktop.changed": "The desktop shows another certificate than the one it reported. An administrator must look into it.",
     "recording.failed": "The session must be recorded, and that is not possible now.",
+    "shadow.waiting": "The session is being opened again.",
+    "shadow.ended": "The visit to this session is over.",
     "idle": "The session ended because nobody used it.",
     "time.up": "The session's time is up.",
     "closed.by_administrator": "An administrator closed the session.",

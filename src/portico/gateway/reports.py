@@ -36,9 +36,7 @@ class Reports:
         self._measured = (time.monotonic(), _cpu_seconds())
         self.boot_id = secrets.token_hex(8)
 
-    def add(
-        self, kind: str, connection: str, reason: str, bytes_in: int, bytes_out: int, **more: list[list[int]]
-    ) -> None:
+    def add(self, kind: str, connection: str, reason: str, bytes_in: int, bytes_out: int, **more: object) -> None:
         """Keep an event until a broker has it. When too many wait the oldest go; `live` then repairs what they left."""
         self._sequence += 1
         self._events.append(

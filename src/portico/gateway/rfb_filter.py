@@ -63,7 +63,11 @@ MEASURES: dict[int, Callable[[bytearray], int]] = {
 class ClientFilter:
     """Browser to desktop, from ClientInit on. `inputs` counts keys and pointer moves, so that idleness can be told."""
 
-    def __init__(self, *, view_only: bool = False, clipboard_in: bool = True, clipboard_out: bool = True) -> None:
+    def __init__(
+        self, *, view_only: bool = False, clipboard_in: bool = True, clipboard_out: bool = True, helps: bool = False
+    ) -> None:
+        """Take the policy. `helps`: the browser joins a session, so that only its keys and pointer moves pass."""
+        self._helps = helps
         self._drop = (*INPUT, 250, 251) if view_only else ()
         self._clipboard_in = clipboard_in and not view_only
         self._clipboard_out = clipboard_out
@@ -78,7 +82,9 @@ class ClientFilter:
         self._buffer += data
         out = bytearray()
         if not self._started and self._buffer:
-            out += b"\x01"  # ClientInit, always shared: one more viewer must not throw out the others
+            out += (
+                b"" if self._helps else b"\x01"
+            )  # ClientInit, always shared: one more viewer must not throw out the others
             del self._buffer[:1]
             self._started = True
         while self._buffer:
@@ -101,6 +107,8 @@ class ClientFilter:
     def _judge(self, message: bytes) -> bytes:
         kind = message[0]
         self.inputs += kind in INPUT
+        if self._helps:
+            return message if kind in INPUT else b""
         if kind in self._drop or (kind == CUT_TEXT and not self._clipboard_in and carries_text(message)):
             return b""
         if kind == SET_ENCODINGS:

@@ -60,6 +60,7 @@ class Session:
     last_input: float = field(default_factory=time.monotonic)
     ended: bool = False
     warned: bool = False
+    help: Callable[[bytes], None] | None = None  # gives input of somebody who joined the session to the desktop
 
     def end(self, reason: str) -> None:
         """End both sides, once: with the close code of this reason, or 1000 if it has none."""
@@ -111,6 +112,10 @@ class Sessions:
     def connections(self) -> list[str]:
         """The ids of the connections that live here."""
         return list(self._live)
+
+    def get(self, connection: str) -> Session | None:
+        """Return the session of a connection that lives here."""
+        return self._live.get(connection)
 
     def open(self, grant: Grant, socket: Peer, address: str, hang_up: Callable[[], None]) -> Session:
         """Take up a session; one of the same connection is ended, for it is the same person in another window."""

@@ -87,6 +87,11 @@ class SshDesktop(asyncssh.SSHClientSession[bytes]):
         if not self._channel.is_closing():
             self._channel.write(data)
 
+    def help(self, data: bytes) -> None:
+        """Take what somebody types who joined the session."""
+        if self._channel is not None and not self._channel.is_closing():
+            self._channel.write(data)
+
     def command(self, fields: Mapping[str, object]) -> None:
         """Follow the size of the browser's terminal."""
         wanted = fields.get("resize")

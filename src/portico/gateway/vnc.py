@@ -12,6 +12,7 @@ from portico.gateway.rfb import ClientHandshake, RfbError, RfbRefused, ServerHan
 from portico.gateway.rfb_filter import ClientFilter
 from portico.gateway.rfb_server import ServerFilter
 from portico.gateway.sessions import DESKTOP_CLOSED, LEFT, Session
+from portico.gateway.stage import Stage, VncCensor
 
 log = logs.get(__name__)
 
@@ -67,12 +68,18 @@ class VncDesktop(asyncio.Protocol):
         """Start the browser's handshake and the pipe."""
         self._session = session
         policy = session.grant.policy
-        if policy.view_only or policy.idle_seconds is not None or not (policy.clipboard_in and policy.clipboard_out):
+        stage = session.socket if isinstance(session.socket, Stage) else None
+        free = policy.clipboard_in and policy.clipboard_out and policy.idle_seconds is None and not policy.view_only
+        if stage is not None or not free:
             self._client_filter = ClientFilter(
-                view_only=policy.view_only, clipboard_in=policy.clipboard_in, clipboard_out=policy.clipboard_out
+                view_only=policy.view_only,
+                clipboard_in=policy.clipboard_in,
+                clipboard_out=policy.clipboard_out and stage is None,  # without a helper's seeing it
             )
             if not policy.clipboard_out:
                 self._server_filter = ServerFilter(self._client_filter)
+            if stage is not None:
+                stage.censor = VncCensor(self._client_filter).feed
         session.socket.send_bytes(ClientHandshake.greeting)
         session.socket.attach(self)
         if self._transport is None or self._transport.is_closing():  # gone while the browser was being told
@@ -100,6 +107,11 @@ class VncDesktop(asyncio.Protocol):
             session.end("session.ended")
             return
         if data:
+            self._transport.write(data)
+
+    def help(self, data: bytes) -> None:
+        """Take whole messages of somebody who joined the session."""
+        if self._client is None and self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
     def command(self, fields: Mapping[str, object]) -> None:

@@ -62,6 +62,7 @@ class Socket(WSListener):
         self._writable = True
         self._deadline: asyncio.TimerHandle | None = None
         self.forwarded_for = forwarded_for
+        self.on_shadow: Callable[[Mapping[str, object]], None] | None = None  # hears the person's word about helpers
         self.closed: bool = False
 
     @property
@@ -217,5 +218,9 @@ class Socket(WSListener):
         if isinstance(ping, int):
             if self._writable:  # Who does not read gets no answers, so pings cannot fill our memory.
                 self.send_object({"pong": ping})
+            return
+        shadow = fields.get("shadow")
+        if isinstance(shadow, dict) and self.on_shadow is not None:
+            self.on_shadow(shadow)
             return
         sink.command(fields)

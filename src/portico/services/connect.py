@@ -1,7 +1,6 @@
 """From an offer to a session: assign atomically, start what rests, choose the protocol, hand out a ticket."""
 
 import random
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,8 +21,9 @@ from portico.domain.readiness import wake_action
 from portico.domain.states import USABLE
 from portico.errors import Conflict, NotFound, Unavailable
 from portico.ports.display import LaunchContext, Target
-from portico.services import addresses, endings, evidence, forwards, reach, session_policy
+from portico.services import addresses, endings, entry_tickets, evidence, forwards, reach, session_policy
 from portico.services.broker import Broker
+from portico.services.entry_tickets import Way
 from portico.services.explaining import sentence
 from portico.services.portal import offers
 from portico.services.queueing import enqueue
@@ -34,7 +34,6 @@ from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 from portico.store.scope import Tenant
-from portico.wire.tickets import LIFE_SECONDS, Ticket, seal
 
 ROUNDS = 10  # so often the candidates of a pool are read anew when others were quicker
 EXPECTED_DAYS = 7
@@ -306,20 +305,14 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
     if row.state == "closed" and row.close_reason in ENDED:
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
     desktop = addresses.fresh(broker, desktop)
-    now, connection_protocol = broker.now(), seen.protocol
     with broker.db.write() as conn:
         gateway = reach.pick(broker, conn, desktop.realm)
         if gateway is None:
             raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
-        jti = secrets.token_hex(18)
-        connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=LIFE_SECONDS))
+        way = Way(connection_id, assignment.id, assignment.epoch, me.user.id, seen.protocol, desktop.realm)
+        sealed = entry_tickets.issue(broker, conn, gateway, way)
         connections.set_state(conn, connection_id, REOPENED, "ready", closed_at=None, close_reason="")
-    issued, origin = int(now.timestamp()), reach.origin(broker, gateway)
-    claims = Ticket(
-        jti=jti, connection=connection_id, assignment=assignment.id, user=me.user.id, protocol=connection_protocol,
-        realm=desktop.realm, gateway=gateway.id if origin else "*", epoch=assignment.epoch, issued=issued, expires=issued + LIFE_SECONDS,
-    )  # fmt: skip
-    return {"ticket": seal(claims, broker.keys.signing), "url": origin + DOORS[connection_protocol]}
+    return {"ticket": sealed, "url": reach.origin(broker, gateway) + DOORS[seen.protocol]}
 
 
 def disconnect(broker: Broker, me: SignedIn, connection_id: str) -> None:

@@ -13,7 +13,7 @@ from portico.domain.model import Assignment, Desktop, PoolAssignment, Reason
 from portico.domain.offers import may_offer
 from portico.domain.states import USABLE, Event
 from portico.errors import NotFound
-from portico.services import endings, evidence
+from portico.services import endings, evidence, shadowing
 from portico.services import release as releasing
 from portico.services.broker import Broker
 from portico.services.changes import announce
@@ -29,10 +29,12 @@ LIMIT = 500
 class Door:
     """A connection that is open: how the person looks at the desktop."""
 
+    id: str
     protocol: str
     gateway: str
     address: str
     opened_at: datetime | None
+    may_join: tuple[str, ...]  # how the plan lets somebody else join, once the person has agreed: view, control
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +156,8 @@ def _held(broker: Broker, actor: Actor, *conditions: ColumnElement[bool]) -> lis
     )  # fmt: skip
     with broker.db.read() as conn:
         rows = list(conn.execute(query.order_by(a.assigned_at.desc(), a.id).limit(LIMIT)))
-        ids = [row.id for row in rows]
-        doors, timers = _doors(conn, ids), _timers(conn, [(row.id, row.epoch) for row in rows])
+        lines = {row.id: row.pool_assignment_id for row in rows}
+        doors, timers = _doors(broker, conn, lines), _timers(conn, [(row.id, row.epoch) for row in rows])
     return [
         Held(
             row.id, row.user_id, row.login_name, row.desktop_id, row.desktop_name, row.pool_id, row.pool_name or "", row.state,
@@ -171,13 +173,15 @@ def _changed(row: Any) -> datetime:
     return moment
 
 
-def _doors(conn: Connection, ids: Sequence[str]) -> dict[str, list[Door]]:
+def _doors(broker: Broker, conn: Connection, lines: Mapping[str, str | None]) -> dict[str, list[Door]]:
+    """Return the open connections of assignments; `lines` says which pool assignment each of these comes from."""
     c, found = t.connections.c, dict[str, list[Door]]()
     query = select(t.connections, t.gateways.c.name.label("gateway")).outerjoin(
         t.gateways, t.gateways.c.id == c.gateway_id
     )
-    for row in conn.execute(query.where(c.assignment_id.in_(ids), c.state == "open").order_by(c.opened_at)):
-        door = Door(row.protocol, row.gateway or "", row.client_address, row.opened_at)
+    for row in conn.execute(query.where(c.assignment_id.in_(lines), c.state == "open").order_by(c.opened_at)):
+        modes = shadowing.permitted(broker, lines[row.assignment_id], row.tenant_id, row.protocol)
+        door = Door(row.id, row.protocol, row.gateway or "", row.client_address, row.opened_at, modes)
         found.setdefault(row.assignment_id, []).append(door)
     return found
 

@@ -214,6 +214,12 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
             "On: what people see is recorded, and a session goes on where that fails. Required: it does not. Clients of a device cannot be recorded, so they are refused.",
             choices=("off", "on", "required"),
         ),
+        "shadowing": Spec(
+            "Let somebody join a session",
+            "Whoever may, can ask the person; nothing is shown before the person has agreed, and the person can end it at any time. "
+            "Only sessions in a browser can be joined.",
+            choices=("off", "view", "control"),
+        ),
         "forward": Spec(
             "Ports for clients of a device",
             "How a gateway lets a client of another protocol than RDP through: on the desktop's own port, on one of its own that takes "

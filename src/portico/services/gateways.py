@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy import Connection
+
 from portico.domain.access import Actor, Level
 from portico.domain.states import USABLE, Event
 from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Unauthenticated, Unavailable
-from portico.services import agent_channel, endings, evidence, forwards, reach, recordings
+from portico.services import agent_channel, endings, evidence, forwards, reach, recordings, shadowing
 from portico.services.broker import Broker
 from portico.services.guards import require
 from portico.services.session_policy import plan_of, policy_of, watermark_of
@@ -21,7 +23,7 @@ from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 from portico.store.scope import System
-from portico.wire.tickets import SESSION, SKEW_SECONDS, BadTicket, Ticket, key_id, unseal
+from portico.wire.tickets import SESSION, SHADOW, SKEW_SECONDS, BadTicket, Ticket, key_id, unseal
 
 TOKEN_SECONDS = 3600
 OPENING = ("ready", "waiting", "open")  # states of a connection that a ticket may open
@@ -122,6 +124,8 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
         again = not first and ticket.use == SESSION and connections.was_redeemed(conn, ticket.jti, address)
         if not first and not again:
             raise Conflict("The ticket was used before.")
+        if ticket.use == SHADOW:
+            return _redeem_shadow(broker, conn, ticket)
         row = connections.find(conn, _SCOPE, ticket.connection)
         if row is None or (row.state not in OPENING and not (again and _may_come_back(row))):
             raise Gone("This connection has ended.")
@@ -129,15 +133,24 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
         if assignment.state not in USABLE:
             raise Gone("This desktop is not assigned any more.")
         endings.close_connections(broker, conn, assignment.id, "closed.elsewhere", keep=row.id)
+        entry = broker.new_id()
         back = {"closed_at": None, "close_reason": ""} if again else {}
-        connections.set_state(conn, row.id, (*OPENING, "closed"), "ready", gateway_id=gateway.id, **back)
-        user = users.get_row(conn, _SCOPE, assignment.user_id)
+        connections.set_state(conn, row.id, (*OPENING, "closed"), "ready", gateway_id=gateway.id, entry=entry, **back)
+        user, shadowed = users.get_row(conn, _SCOPE, assignment.user_id), shadowing.is_expected(broker, conn, row.id)
     if user is None or user.disabled:
         raise Gone("This account is switched off.")
     grant = _grant(broker, ticket, row, user.login_name)
     plan = plan_of(broker, row.a_pool_assignment_id, row.tenant_id)
     wanted = recordings.expect(broker, plan, row, ticket.protocol, user.login_name)
-    return {**grant, "recording": wanted} if wanted else grant
+    return {**grant, "entry": entry, "shadowed": shadowed} | ({"recording": wanted} if wanted else {})
+
+
+def _redeem_shadow(broker: Broker, conn: Connection, ticket: Ticket) -> dict[str, Any]:
+    """Let a helper into the session of another person. Raises Gone."""
+    shadow = shadowing.redeem(broker, conn, ticket.connection, ticket.user)
+    if shadow is None:
+        raise Gone("This visit is over.")
+    return {"connection": ticket.connection, "protocol": ticket.protocol, "realm": ticket.realm, "shadow": shadow}
 
 
 def _may_come_back(row: Any) -> bool:
@@ -219,6 +232,8 @@ def _follow(broker: Broker, gateway: GatewayId, boot_id: str, item: Mapping[str,
         row = connections.find(conn, _SCOPE, _word(item, "connection"))
     if row is None or row.gateway_id not in (gateway.id, None):
         return
+    if item.get("kind") in ("opened", "closed") and _is_history(row, item):
+        return
     if item.get("kind") == "opened":
         with broker.db.write() as conn:
             connections.set_state(conn, row.id, ("waiting", "ready"), "open", opened_at=broker.now())
@@ -229,10 +244,18 @@ def _follow(broker: Broker, gateway: GatewayId, boot_id: str, item: Mapping[str,
             evidence.apply(broker, row.assignment_id, Event.OPENED, "gateway")
     elif item.get("kind") == "listening":
         forwards.heard(broker, row, gateway.id, boot_id, item)
+    elif item.get("kind") in ("shadow.opened", "shadow.closed"):
+        shadowing.heard(broker, row, item)
     elif item.get("kind") in ("file.in", "file.out"):
         _file(broker, row, item, inward=item["kind"] == "file.in")
     elif item.get("kind") == "closed":
         _close(broker, row, _word(item, "reason"), item)
+
+
+def _is_history(row: Any, item: Mapping[str, Any]) -> bool:
+    """Tell whether a word is about an earlier coming in: a browser that came again before its first line was seen to be dead."""
+    told = _word(item, "entry")
+    return bool(told and row.entry and told != row.entry)
 
 
 def _file(broker: Broker, row: Any, item: Mapping[str, Any], *, inward: bool) -> None:

@@ -1,21 +1,20 @@
 """Files for RDP clients of their own: through a gateway, signed, with a session ticket instead of a password."""
 
-import secrets
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from portico.domain.connect import ConnectStage
 from portico.domain.model import Client, Reason
 from portico.errors import Conflict, Unavailable
 from portico.ports.display import LaunchContext, Target
-from portico.services import connect, reach
+from portico.services import connect, entry_tickets, reach
 from portico.services.broker import Broker
+from portico.services.entry_tickets import Way
 from portico.services.explaining import sentence
 from portico.services.rdp_signature import sign
 from portico.services.sessions import SignedIn
 from portico.store import connections
-from portico.wire.tickets import SESSION, SESSION_SECONDS, Ticket, seal
+from portico.wire.tickets import SESSION
 
 PROTOCOL = "rdp"
 
@@ -34,21 +33,15 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
     plan = connect.plan_of(broker, assignment)
     if plan.records:
         raise Conflict(sentence(Reason("protocol.not_recorded", {"protocol": "RDP"})))
-    now = broker.now()
     with broker.db.write() as conn:
         gateway = reach.pick(broker, conn, desktop.realm)
         if gateway is None:
             raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
-        jti = secrets.token_hex(18)
-        connections.add_ticket(conn, jti, connection_id, now + timedelta(seconds=SESSION_SECONDS))
+        way = Way(connection_id, assignment.id, assignment.epoch, me.user.id, PROTOCOL, desktop.realm)
+        token = entry_tickets.issue(broker, conn, gateway, way, SESSION)
         connections.set_state(conn, connection_id, connect.REOPENED, "ready", closed_at=None, close_reason="")
-    issued = int(now.timestamp())
-    claims = Ticket(
-        jti=jti, connection=connection_id, assignment=assignment.id, user=me.user.id, protocol=PROTOCOL, realm=desktop.realm,
-        gateway=gateway.id if reach.origin(broker, gateway) else "*", epoch=assignment.epoch, issued=issued, expires=issued + SESSION_SECONDS, use=SESSION,
-    )  # fmt: skip
     host, port = reach.address(broker, gateway)
-    values = {"GATEWAY": host if port == 443 else f"{host}:{port}", "TOKEN": seal(claims, broker.keys.signing)}
+    values = {"GATEWAY": host if port == 443 else f"{host}:{port}", "TOKEN": token}
     client = replace(Client(row.client_address), kind="connect")
     context = LaunchContext(row.id, client, me.user.login_name, values)
     # The target's name is the gateway's, whose certificate the client sees; where the session goes is in the ticket.

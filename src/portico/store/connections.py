@@ -42,6 +42,11 @@ def set_state(conn: Connection, connection_id: str, before: tuple[str, ...], sta
     return conn.execute(update(connections).where(here).values(state=state, **values)).rowcount == 1
 
 
+def hold(conn: Connection, connection_id: str) -> None:
+    """Let this transaction be the only one that decides about a connection until it ends."""
+    conn.execute(update(connections).where(connections.c.id == connection_id).values(state=connections.c.state))
+
+
 def list_open(conn: Connection, assignment_id: str) -> list[Row[Any]]:
     """Return an assignment's connections that a gateway carries or may come to carry."""
     query = select(connections).where(connections.c.assignment_id == assignment_id, connections.c.closed_at.is_(None))

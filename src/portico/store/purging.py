@@ -10,11 +10,13 @@ from portico.store.tables import (
     connections,
     desktops,
     events,
+    forwards,
     pool_history,
     pool_members,
     pools,
     seats,
     sessions,
+    shadows,
     tickets,
     waiting_agents,
 )
@@ -32,12 +34,16 @@ def purge(conn: Connection, tenant_id: str, before: datetime) -> dict[str, int]:
     }
     mine = (connections.c.tenant_id == tenant_id) & (connections.c.closed_at < before)
     has_ticket = exists(select(1).where(tickets.c.connection_id == connections.c.id))
+    going = select(connections.c.id).where(mine, ~has_ticket)
+    conn.execute(delete(forwards).where(forwards.c.connection_id.in_(going)))
     removed["connections"] = conn.execute(delete(connections).where(mine, ~has_ticket)).rowcount
     mine = (assignments.c.tenant_id == tenant_id) & (assignments.c.released_at < before)
     has_connection = exists(select(1).where(connections.c.assignment_id == assignments.c.id))
     removed["assignments"] = conn.execute(delete(assignments).where(mine, ~has_connection)).rowcount
     mine = (sessions.c.tenant_id == tenant_id) & (sessions.c.expires_at < before)
     removed["sessions"] = conn.execute(delete(sessions).where(mine)).rowcount
+    mine = (shadows.c.tenant_id == tenant_id) & (shadows.c.expires_at < before)
+    removed["shadows"] = conn.execute(delete(shadows).where(mine)).rowcount
     removed["desktops"] = _desktops(conn, tenant_id, before)
     return removed
 

@@ -23,6 +23,7 @@ from portico.store.tables_work import keys as keys
 from portico.store.tables_work import leaks as leaks
 from portico.store.tables_work import outbox as outbox
 from portico.store.tables_work import settings as settings
+from portico.store.tables_work import shadows as shadows
 from portico.store.tables_work import versions as versions
 from portico.store.types import Hash, Id, Json, Name, Prose, UTCDateTime, Word
 
@@ -316,6 +317,7 @@ connections = Table(  # one try of a client to reach its assignment
     Column("protocol", Word, nullable=False),
     Column("state", Word, nullable=False),  # waiting | ready | open | closed | failed
     Column("gateway_id", Id),
+    Column("entry", Id),  # the latest coming in: what a gateway tells of an earlier one is history
     Column("client_address", Word, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Column("opened_at", UTCDateTime),

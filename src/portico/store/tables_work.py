@@ -168,3 +168,23 @@ unique_where(
     "uq_leaks_external", leaks.c.center_id, leaks.c.kind, leaks.c.external_id, where=leaks.c.deleted_at.is_(None)
 )
 Index("ix_leaks_tenant", leaks.c.tenant_id, leaks.c.state)
+
+shadows = Table(  # somebody joins the session of somebody else, to watch or to help
+    "shadows",
+    metadata,
+    Column("id", Id, primary_key=True),
+    tenant(),
+    Column("connection_id", Id, nullable=False),
+    Column("desktop_id", Id, nullable=False),
+    Column("user_id", Id, nullable=False),  # whose session it is
+    Column("helper_id", Id, nullable=False),
+    Column("helper_name", Name, nullable=False),
+    Column("mode", Word, nullable=False),  # view | control
+    Column("state", Word, nullable=False),  # asked | agreed | declined | open | ended
+    Column("reason", Word, nullable=False),
+    Column("asked_at", UTCDateTime, nullable=False),
+    Column("opened_at", UTCDateTime),
+    Column("expires_at", UTCDateTime, nullable=False),  # of the question, of the way in, of the visit: by the state
+    Index("ix_shadows_connection", "connection_id", "state"),
+    Index("ix_shadows_tenant", "tenant_id", "asked_at"),
+)

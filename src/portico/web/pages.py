@@ -1,7 +1,18 @@
 """All pages of the portal and of the console, for the application to include."""
 
 from portico.web import live
-from portico.web.admin import actions, browse, desktop_sessions, edit, overview, palette, preview, recordings, show
+from portico.web.admin import (
+    actions,
+    browse,
+    desktop_sessions,
+    edit,
+    overview,
+    palette,
+    preview,
+    recordings,
+    shadows,
+    show,
+)
 from portico.web.portal import account, connections, desktops, log_in
 from portico.web.sections import flat
 
@@ -12,6 +23,7 @@ CONSOLE = flat(
     palette.router,
     desktop_sessions.router,
     recordings.router,
+    shadows.router,
     preview.router,
     actions.router,
     edit.router,

@@ -13,6 +13,7 @@ POST /gateway/v1/redeem   {"ticket": str, "client_address": str}
 POST /gateway/v1/report   {"v": 1, "boot_id": str, "sequence": int, "load": {"sessions": int, "cpu": float},
                            "live": [connection ids], "events": [{"kind": "opened"|"closed"|"listening"|"file.in"|"file.out", "connection": str,
                            "at": ISO 8601, "sequence": int, "reason": str, "bytes_in": int, "bytes_out": int,
+                           "entry": the grant's (opened, closed): of two sessions of one connection the books are about the later
                            (file.*: a file of bytes_in or bytes_out bytes was sent to or taken from the desktop; `reason` is its name)
                            "ports": [[the desktop's, the gateway's]]? (listening)}]}   → {"ok": true}
                           sent at once for events, else every 10 s as heartbeat; events are kept and resent until answered.
@@ -24,6 +25,8 @@ GET  /gateway/v1/control?after=N   held open ≤ 25 s → {"messages": [MESSAGE]
 
 MESSAGE   {"id": int, "kind": "close", "connection": str, "reason": str} | {"id": int, "kind": "keys", "keys": JWKS}
           | {"id": int, "kind": "drain", "on": bool} | {"id": int, "kind": "forward", FORWARD}
+          | {"id": int, "kind": "shadow", "connection": str, "shadow": str, "who": str, "mode": "view"|"control", "seconds": int}
+          | {"id": int, "kind": "shadow.end", "connection": str, "shadow": str}
           (a close's `reason` is a name of CLOSE; any other text counts as "session.ended" and goes into the log)
 
 FORWARD   {"connection": str, "client": address that may come in, "host": str, "realm": str, "mode": "same_port"|"random_filtered"|"random_open",
@@ -36,7 +39,7 @@ FORWARD   {"connection": str, "client": address that may come in, "host": str, "
           any more ("forward.unused", "client.left"). In mode "random_open" the first address that comes is the client's from then on.
           A gateway that starts anew (another boot_id) is sent the forwards that still count.
 
-GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "protocol": "vnc"|"ssh"|"rdp",
+GRANT     {"connection": str, "entry": str, "assignment": str, "epoch": int, "user": str, "protocol": "vnc"|"ssh"|"rdp",
            "target": {"host": str, "port": int, "realm": str,
                       "certificates": [SHA-256 of a certificate in hex]? (what the desktop may show over TLS; none: any),
                       "deep_colour": bool? (rdp: ask for 32 bits a pixel; true where it is missing)},
@@ -44,7 +47,14 @@ GRANT     {"connection": str, "assignment": str, "epoch": int, "user": str, "pro
            "policy": {"clipboard_in": bool, "clipboard_out": bool, "files_in": bool, "files_out": bool, "drives": bool, "printers": bool,
                       "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null,
                       "watermark": str|null (the page fills {TIME} in)},
+           "shadowed": bool (somebody may join this session: what the browser is sent is kept until he comes),
            "recording": {"id": str, "mode": "on"|"required", "key": str, "public": hex of an X25519 public key}?}
+
+GRANT of a shadow ticket   {"connection": str, "protocol": str, "realm": str,
+                            "shadow": {"id": str, "mode": "view"|"control", "who": str, "expires_at": ISO 8601}}
+          its holder joins the session of another person, who has agreed to it before a broker. The question ("shadow") is only brought
+          to the person's page; told back are the events "shadow.opened" and "shadow.closed" with "shadow": its id and "reason":
+          "shadow.left" (the helper's line ended, and may come back) or "shadow.ended" (the person or the broker ended it).
 
 Tickets (wire.tickets) are EdDSA-signed and single use: the gateway checks the signature offline, then redeems. If no broker answers in
 2 s a gateway refuses new entry tickets that need credentials (they come only with the GRANT) and says so; running sessions go on.
@@ -63,6 +73,7 @@ Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss:
     {"session": secret}, answered {"ok": true, "home": path, "files_in": bool, "files_out": bool, "most": bytes}; what follows stands
     in gateway.transfers
     all: text {"idle_in": seconds | null} to the browser: nobody has used the session, it will end; null when somebody does again
+    all: text {"shadow": …} both ways: what stands in gateway.shadows
     all: text {"ping": int} from the browser is answered {"pong": the same}, so that the page can show the round-trip time
  5. the gateway ends with a close code of CLOSE, whose name is the close reason; 1000 when the desktop ended the session itself
 """
@@ -83,6 +94,8 @@ CLOSE = {
     "credentials.wanted": 4013,  # the broker has no password for the desktop: the page asks the person (with "username")
     "idle": 4010,  # nobody used the session for as long as the plan allows
     "time.up": 4011,  # it has lasted as long as the plan allows
+    "shadow.waiting": 4015,  # to a helper: the session is being opened again, come back in a moment
+    "shadow.ended": 4016,  # to a helper: the visit is over
     "recording.failed": 4014,  # it must be recorded, and cannot be
     "desktop.changed": 4012,  # the desktop shows another certificate or host key than the one that it reported
 }

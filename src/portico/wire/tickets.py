@@ -2,7 +2,8 @@
 
 An entry ticket lives 60 s at most and is redeemed once. A session ticket is for clients of their own, which send it again when they
 reconnect: it is first used within five minutes and then good from the same address for as long as its session lives, as the brokers
-see it. Neither holds a secret or a password; they are never put in a URL.
+see it. A shadow ticket lets somebody join the session of its connection, which is another person's. None holds a secret or a password;
+they are never put in a URL.
 """
 
 import json
@@ -18,7 +19,7 @@ from joserfc.jwk import KeySet, OKPKey
 VERSION = 1
 LIFE_SECONDS = 60
 SESSION_SECONDS = 300
-ENTRY, SESSION = "entry", "session"
+ENTRY, SESSION, SHADOW = "entry", "session", "shadow"
 SKEW_SECONDS = 30
 MAX_LENGTH = 4096
 
@@ -91,7 +92,7 @@ def _read(claims: Mapping[str, Any]) -> Ticket:
     if not all(isinstance(value, int) and not isinstance(value, bool) for value in numbers.values()):
         raise BadTicket("claims")
     use = claims.get("use", ENTRY)  # absent in tickets of older brokers
-    if use not in (ENTRY, SESSION):
+    if use not in (ENTRY, SESSION, SHADOW):
         raise BadTicket("use")
     longest = SESSION_SECONDS if use == SESSION else LIFE_SECONDS
     if numbers["expires"] - numbers["issued"] > longest:  # type: ignore[operator]

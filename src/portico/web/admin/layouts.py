@@ -64,7 +64,7 @@ WORDS = {
 AREA_WORDS = {
     "centers": N_("Centers"), "images": N_("Images"), "desktops": N_("Desktops"), "pools": N_("Pools"), "policies": N_("Policies"),
     "plans": N_("Plans"), "locations": N_("Locations"), "directories": N_("Directories"), "roles": N_("Roles"), "users": N_("Users"),
-    "tenants": N_("Tenants"), "sessions": N_("Sessions"), "recordings": N_("Recordings"), "gateways": N_("Gateways"), "brokers": N_("Brokers"), "jobs": N_("Jobs"),
+    "tenants": N_("Tenants"), "sessions": N_("Sessions"), "shadowing": N_("Joining sessions"), "recordings": N_("Recordings"), "gateways": N_("Gateways"), "brokers": N_("Brokers"), "jobs": N_("Jobs"),
     "events": N_("Events"), "settings": N_("Settings"),
 }  # fmt: skip
 ATTRIBUTES = ("name", "display_name", "address", "public_address", "os_family", "image", "center", "power", "tag")

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from portico.services import connect, one_time, rdp_files, reach, release
+from portico.services import connect, one_time, rdp_files, reach, release, shadowing
 from portico.services.connect import Connecting
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, posted, see, signed_in
@@ -73,6 +73,16 @@ def show_password(request: Request, form: Annotated[FormData, Depends(posted)], 
     answer = _arrival(request, me, found, log_in=log_in)
     answer.headers["Cache-Control"] = "no-store"
     return answer
+
+
+@router.post("/connections/{connection_id}/shadows/{shadow_id}")
+def answer_shadow(
+    request: Request, form: Annotated[FormData, Depends(posted)], connection_id: str, shadow_id: str
+) -> Response:
+    """Hear whether somebody may join the session."""
+    agrees = form.get("answer") == "yes"
+    shadowing.answer(broker_of(request), request.state.me, connection_id, shadow_id, agrees=agrees)
+    return Response(status_code=204)
 
 
 @router.post("/connections/{connection_id}/disconnect")

@@ -26,6 +26,8 @@ const CODES = {
   4012: "desktop.changed",
   4013: "credentials.wanted",
   4014: "recording.failed",
+  4015: "shadow.waiting",
+  4016: "shadow.ended",
 };
 
 /** Return the name of a close event's reason. */

@@ -42,15 +42,15 @@ export function sizeIn(place) {
 
 /**
  * Open a desktop in `place` by the gateway's address and ticket, with a log-in {username, password} if the person typed one.
- * Returns {channel, policy, display}; rejects with Closed.
+ * `joined`: it is somebody else's, whose window it follows. Returns {channel, policy, display}; rejects with Closed.
  */
-export async function enterRdp(place, given, logIn = null) {
+export async function enterRdp(place, given, logIn = null, joined = false) {
   await start();
   const address = new URL(given.url, location.href);
   address.protocol = address.protocol === "http:" ? "ws:" : "wss:";
   const layout = await keyboardLayout();
   if (layout) address.searchParams.set("layout", `0x${layout.toString(16)}`);
-  const display = new RdpDisplay(place);
+  const display = new RdpDisplay(place, joined);
   const door = captured(address, logIn);
   try {
     await display.connect(address, given.ticket);
@@ -69,8 +69,7 @@ export async function enterRdp(place, given, logIn = null) {
 export async function replayRdp(place, socket) {
   await start();
   const Original = window.WebSocket;
-  const display = new RdpDisplay(place);
-  display.fit = false; // a recorded desktop follows no window
+  const display = new RdpDisplay(place, true); // a recorded desktop follows no window
   let opened;
   const open = new Promise((resolve) => (opened = resolve));
   window.WebSocket = function Recorded() {
@@ -86,7 +85,7 @@ export async function replayRdp(place, socket) {
   connected.then(
     () => {
       display.attach(socket, { view_only: true }, { onFrame() {}, onClipboard() {}, onEnded() {}, onFailed() {}, onSize() {} });
-      display.canvas.toggleAttribute("data-fit", true);
+      display.setFit(true);
     },
     (problem) => console.warn("RDP:", problem?.backtrace?.() ?? problem),
   );
@@ -128,7 +127,8 @@ function captured(address, logIn) {
 }
 
 class RdpDisplay {
-  constructor(place) {
+  constructor(place, fixed = false) {
+    this.fixed = fixed; // it follows no window of ours
     this.place = place;
     this.canvas = make("canvas", { className: "viewer-rdp", tabIndex: 0 });
     this.held = new Set();
@@ -216,7 +216,7 @@ class RdpDisplay {
     clearTimeout(this.waiting);
     const wanted = sizeIn(this.place);
     const fits = () => this.canvas.width === wanted.width && this.canvas.height === wanted.height;
-    if (!follows || !this.fit || fits() || document.hidden) return;
+    if (!follows || !this.fit || this.fixed || fits() || document.hidden) return;
     this.waiting = setTimeout(() => {
       this.session?.resize(wanted.width, wanted.height, 100);
       this.waiting = setTimeout(() => fits() || this.hooks?.onSize(), FOLLOW_MILLISECONDS);

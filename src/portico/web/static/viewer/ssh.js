@@ -5,6 +5,7 @@ import { Terminal } from "/static/vendor/@xterm/xterm/lib/xterm.mjs";
 import { addStyle } from "./elements.js";
 
 const CHUNK = 16 * 1024;
+const MAX_SCREEN = 5000; // characters; a message to the gateway has 8 KiB
 const SEQUENCES = { Escape: "\x1b", Tab: "\t", Enter: "\r", Backspace: "\x7f", Left: "\x1b[D", Up: "\x1b[A", Right: "\x1b[C", Down: "\x1b[B" };
 const COMBINATIONS = [
   ["Ctrl + C", "\x03"],
@@ -23,8 +24,8 @@ const LIGHT = {
   brightMagenta: "#a03a9b", brightCyan: "#137788", brightWhite: "#1e1b17",
 };
 
-/** Make a terminal in `place`; it knows its size before the gateway is asked. */
-export async function prepareSsh(place) {
+/** Make a terminal in `place`; it knows its size before the gateway is asked. `joined`: it is somebody else's, and has its size. */
+export async function prepareSsh(place, joined = false) {
   addStyle("/static/vendor/@xterm/xterm/css/xterm.css");
   await document.fonts.ready;
   const terminal = new Terminal({
@@ -40,7 +41,7 @@ export async function prepareSsh(place) {
   terminal.loadAddon(fit);
   terminal.open(place);
   fit.fit();
-  return new SshDisplay(place, terminal, fit);
+  return new SshDisplay(place, terminal, fit, joined);
 }
 
 function isLight(place) {
@@ -48,9 +49,13 @@ function isLight(place) {
 }
 
 class SshDisplay {
-  constructor(place, terminal, fit) {
+  constructor(place, terminal, fit, joined) {
     this.terminal = terminal;
-    this.fit = fit;
+    this.fit = joined ? { fit() {} } : fit;
+    this.joined = joined;
+    this.seen = 0; // bytes of the shell
+    this.shown = false; // somebody else sees this terminal, and must know its size
+    place.toggleAttribute("data-scroll", joined);
     this.held = new Set();
     this.canScale = false;
     this.channel = null;
@@ -71,17 +76,20 @@ class SshDisplay {
     this.channel = channel;
     let first = true;
     channel.onmessage = (event) => {
-      this.terminal.write(new Uint8Array(event.data));
+      const data = new Uint8Array(event.data);
+      this.seen += data.length;
+      this.terminal.write(data);
       if (first) requestAnimationFrame(() => hooks.onFrame());
       first = false;
     };
     channel.ontext = (fields) => {
       if (typeof fields.exit === "number") hooks.onExit(fields.exit);
+      if (this.joined && Array.isArray(fields.size)) this.terminal.resize(...fields.size);
     };
     this.terminal.options.disableStdin = policy.view_only === true;
     this.terminal.onData((text) => this.send(this.modified(text)));
     this.terminal.onBinary((text) => channel.send(Uint8Array.from(text, (character) => character.charCodeAt(0))));
-    this.terminal.onResize(({ cols, rows }) => channel.tell({ resize: [cols, rows] }));
+    if (!this.joined) this.terminal.onResize(({ cols, rows }) => this.tellSize(cols, rows));
     this.terminal.onSelectionChange(() => {
       if (this.terminal.hasSelection()) hooks.onClipboard(this.terminal.getSelection());
     });
@@ -93,7 +101,25 @@ class SshDisplay {
       return false;
     });
     this.fit.fit();
-    channel.tell({ resize: [this.terminal.cols, this.terminal.rows] });
+    if (!this.joined) this.tellSize(this.terminal.cols, this.terminal.rows);
+  }
+
+  tellSize(columns, rows) {
+    this.channel.tell({ resize: [columns, rows] });
+    if (this.shown) this.channel.tell({ shadow: { size: [columns, rows] } });
+  }
+
+  /** Tell the gateway what is on the screen, for somebody who joins: the lines, and where the cursor is. */
+  tellScreen() {
+    const seen = this.seen;
+    this.shown = true;
+    this.terminal.write("", () => {
+      const { cols, rows, buffer } = this.terminal;
+      const { active } = buffer;
+      const lines = Array.from({ length: rows }, (_, row) => active.getLine(active.baseY + row)?.translateToString(true) ?? "");
+      const screen = `${lines.join("\r\n").slice(0, MAX_SCREEN)}\x1b[${active.cursorY + 1};${active.cursorX + 1}H`;
+      this.channel.tell({ shadow: { screen, size: [cols, rows], seen } });
+    });
   }
 
   focus() {

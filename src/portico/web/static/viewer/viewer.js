@@ -10,6 +10,7 @@ import { Clipboard } from "./clipboard.js";
 import { Countdown } from "./countdown.js";
 import { addStyle, make } from "./elements.js";
 import { Files } from "./files.js";
+import { Joining } from "./joining.js";
 import { KeyRow, keysPanel } from "./keyboard.js";
 import { Overlay } from "./overlay.js";
 import { say } from "./texts.js";
@@ -19,14 +20,14 @@ import { Watermark } from "./watermark.js";
 addStyle("/static/viewer/viewer.css");
 
 const page = document.getElementById("viewer");
-const { protocol, ticketUrl, portalUrl = "/", disconnectUrl, logOutUrl, csrf = "" } = page.dataset;
+const { protocol, ticketUrl, portalUrl = "/", disconnectUrl, logOutUrl, csrf = "", connection = "", joined = "", user = "" } = page.dataset;
 const desktop = page.dataset.desktop || document.title;
 
 const WAITS = [1, 2, 4, 8, 15]; // seconds between tries
 const MAX_TICKETS = 3; // tickets refused in a row, then we stop and ask
 const PING_MILLISECONDS = 5000;
-const LOST = { "draining": "lost.draining", "broker.unreachable": "lost.broker", "desktop.unreachable": "lost.desktop" };
-const RETRIED = ["lost", "draining", "broker.unreachable", "desktop.unreachable", "ticket.invalid", "ticket.used"];
+const LOST = { "draining": "lost.draining", "broker.unreachable": "lost.broker", "desktop.unreachable": "lost.desktop", "shadow.waiting": "lost.shadow" };
+const RETRIED = ["lost", "draining", "broker.unreachable", "desktop.unreachable", "ticket.invalid", "ticket.used", "shadow.waiting"];
 
 let display = null;
 let channel = null;
@@ -44,6 +45,10 @@ const countdown = new Countdown(page);
 const watermark = new Watermark(page);
 const clipboard = new Clipboard();
 const files = new Files();
+const joining = new Joining(page, {
+  answer: (id, agrees) => answerShadow(id, agrees),
+  stop: (id) => channel?.tell({ shadow: { stop: id } }),
+});
 const keyRow = new KeyRow(page);
 const keys = keysPanel();
 const toolbar = new Toolbar(page, {
@@ -88,16 +93,18 @@ async function ticket() {
   return answer.json();
 }
 
-/** Connect once, from ticket to first picture. */
-async function connect() {
-  clear();
+/** Connect once, from ticket to first picture. `before`, what is shown until then, goes when the new session stands. */
+async function connect(before = null) {
+  if (!before) clear();
   exitStatus = null;
   try {
     const entered = await (protocol === "rdp" ? enterByRdp() : enterByChannel());
     channel = entered.channel;
     channel.onended = (reason) => over(reason);
+    before?.();
     start(entered.open, entered.policy, entered.files, entered.door);
   } catch (problem) {
+    before?.();
     if (!(problem instanceof Closed)) console.error(problem);
     over(problem instanceof Closed ? problem.code : "failed", problem.told);
   }
@@ -106,12 +113,12 @@ async function connect() {
 /** Enter with a channel of ours, on which the display is opened then. */
 async function enterByChannel() {
   const module = protocol === "ssh" ? await import("./ssh.js") : await import("./vnc.js");
-  const prepared = protocol === "ssh" ? await module.prepareSsh(stage) : null;
+  const prepared = protocol === "ssh" ? await module.prepareSsh(stage, Boolean(joined)) : null;
   display = prepared;
   const given = await ticket();
   const entered = await enter(given.url, { ticket: given.ticket, ...prepared?.size });
   const open = (hooks) => {
-    if (!prepared) return module.openVnc(stage, entered.channel, entered.policy, hooks);
+    if (!prepared) return module.openVnc(stage, entered.channel, entered.policy, hooks, Boolean(joined));
     prepared.attach(entered.channel, entered.policy, hooks);
     return prepared;
   };
@@ -121,7 +128,7 @@ async function enterByChannel() {
 /** Enter with RDP's own client, which opens its channel itself. */
 async function enterByRdp() {
   const { enterRdp } = await import("./rdp.js");
-  const entered = await enterRdp(stage, await ticket(), logIn);
+  const entered = await enterRdp(stage, await ticket(), logIn, Boolean(joined));
   const open = (hooks) => {
     entered.display.attach(entered.channel, entered.policy, hooks);
     return entered.display;
@@ -137,13 +144,15 @@ function start(open, policy, secret, door) {
     onExit: (status) => (exitStatus = status),
     onEnded: () => over("desktop.closed"),
     onFailed: () => over("failed"),
-    onSize: () => {
-      mark("connecting");
-      again();
-    },
+    onSize: () => renew(),
   });
   const hear = channel.ontext;
-  channel.ontext = (fields) => ("idle_in" in fields ? countdown.idle(fields.idle_in) : hear(fields));
+  channel.ontext = (fields) => {
+    if ("idle_in" in fields) countdown.idle(fields.idle_in);
+    else if (fields.shadow) hearShadow(fields.shadow);
+    else hear(fields);
+  };
+  if (joined) joining.joined(user);
   countdown.start(policy);
   watermark.start(policy);
   clipboard.attach(display, policy);
@@ -157,6 +166,24 @@ function start(open, policy, secret, door) {
     viewOnly: policy.view_only === true,
     recorded: policy.recorded === true,
   });
+}
+
+/** Take the gateway's word about somebody who joins this session. */
+function hearShadow(fields) {
+  if (fields.restart) {
+    renew();
+  } else if (fields.screen) display?.tellScreen?.();
+  else joining.hear(fields);
+}
+
+async function answerShadow(id, agrees) {
+  try {
+    const body = new URLSearchParams({ answer: agrees ? "yes" : "no" });
+    const answer = await fetch(`/connections/${connection}/shadows/${id}`, { method: "POST", body, headers: { "X-CSRF-Token": csrf, Accept: "application/json" }, signal: AbortSignal.timeout(15000) });
+    return answer.ok || answer.status === 404 || answer.status === 409;
+  } catch {
+    return false;
+  }
 }
 
 /** The first picture is there. */
@@ -225,11 +252,22 @@ function again() {
   connect();
 }
 
+/** Open the session anew while it still stands, so that it is nowhere thought to have been left. */
+function renew() {
+  mark("connecting");
+  const [oldDisplay, oldChannel] = [display, channel];
+  if (oldChannel) oldChannel.onended = () => {};
+  connect(() => {
+    oldDisplay?.close();
+    oldChannel?.close();
+  });
+}
+
 function ended(reason) {
   mark("ended");
   const key = reason === "desktop.closed" && exitStatus !== null ? "ended.exit" : `ended.${reason}`;
   const buttons = [{ id: "back", label: say("back"), href: portalUrl, primary: true }];
-  if (reason !== "session.ended" && reason !== "signed_out") {
+  if (!["session.ended", "signed_out", "shadow.ended"].includes(reason)) {
     const label = say(reason === "closed.elsewhere" ? "use_here" : "reconnect");
     buttons.push({ id: "reconnect", label, act: () => begin() });
   }
@@ -241,6 +279,7 @@ function clear() {
   clearInterval(retry);
   countdown.stop();
   files.detach();
+  joining.show(null);
   const [oldDisplay, oldChannel] = [display, channel];
   display = channel = null;
   if (oldChannel) oldChannel.onended = () => {};

@@ -32,8 +32,8 @@ const COMBINATIONS = [
   ["Print", ["Print"]],
 ];
 
-/** Show a desktop in `place`. `hooks`: onFrame(), onClipboard(text), onFailed(). Returns the display. */
-export function openVnc(place, channel, policy, hooks) {
+/** Show a desktop in `place`. `hooks`: onFrame(), onClipboard(text), onFailed(); `joined`: it is somebody else's, whose window it follows. Returns the display. */
+export function openVnc(place, channel, policy, hooks, joined = false) {
   const rfb = new RFB(place, channel, { shared: true });
   rfb.viewOnly = policy.view_only === true;
   rfb.background = "transparent";
@@ -51,13 +51,14 @@ export function openVnc(place, channel, policy, hooks) {
     if (!event.detail.clean && channel.readyState === WebSocket.OPEN) hooks.onFailed();
   });
   const held = new Set();
-  const display = new VncDisplay(rfb, held);
+  const display = new VncDisplay(rfb, held, joined);
   display.setFit(true);
   return display;
 }
 
 class VncDisplay {
-  constructor(rfb, held) {
+  constructor(rfb, held, joined) {
+    this.joined = joined;
     this.rfb = rfb;
     this.held = held;
     this.canScale = true;
@@ -71,7 +72,7 @@ class VncDisplay {
   /** Let the desktop follow the window, or show its pixels as they are. */
   setFit(fit) {
     this.rfb.scaleViewport = fit;
-    this.rfb.resizeSession = fit;
+    this.rfb.resizeSession = fit && !this.joined;
     this.rfb.clipViewport = !fit;
     this.rfb.dragViewport = !fit && matchMedia("(pointer: coarse)").matches;
   }

@@ -1,0 +1,39 @@
+"""Tickets for gateways (wire.tickets): recorded before they are handed out, so that each is redeemed once."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from portico.services import reach
+from portico.services.broker import Broker
+from portico.store import connections
+from portico.wire.tickets import ENTRY, LIFE_SECONDS, SESSION, SESSION_SECONDS, SHADOW, Ticket, seal
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Who may come in where: a person (`user_id`) to the desktop of an assignment, for a connection."""
+
+    connection_id: str
+    assignment_id: str
+    epoch: int
+    user_id: str
+    protocol: str
+    realm: str
+
+
+def issue(broker: Broker, conn: Connection, gateway: Any, way: Way, use: str = ENTRY) -> str:
+    """Return a sealed ticket. Another gateway than this (a row) may take it too, where all stand behind one address."""
+    life = SESSION_SECONDS if use == SESSION else LIFE_SECONDS
+    now, jti = broker.now(), secrets.token_hex(18)
+    connections.add_ticket(conn, jti, way.connection_id, now + timedelta(seconds=life))
+    issued = int(now.timestamp())
+    pinned = use == SHADOW or bool(reach.origin(broker, gateway))  # a helper must come where the session is
+    claims = Ticket(
+        jti=jti, connection=way.connection_id, assignment=way.assignment_id, user=way.user_id, protocol=way.protocol,
+        realm=way.realm, gateway=gateway.id if pinned else "*", epoch=way.epoch, issued=issued, expires=issued + life, use=use,
+    )  # fmt: skip
+    return seal(claims, broker.keys.signing)
