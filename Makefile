@@ -42,7 +42,7 @@ lint: setup-python
 	@$(VENV)/bin/ruff check src tests
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
-	@$(VENV)/bin/vermin -q --no-tips --violations --eval-annotations -t=3.6- $$(ls src/portico/agent/*.py src/portico/wire/*.py | grep -v -e tickets.py -e recordings.py)
+	@$(VENV)/bin/vermin -q --no-tips --violations --eval-annotations -t=3.6- $$(ls src/portico/agent/*.py src/portico/wire/*.py | grep -v -e tickets.py -e recordings.py -e networks.py)
 
 check: lint ## Lint, types, layers, unit and contract tests: seconds
 	@$(PYTEST) -q -n $(JOBS) tests/unit tests/contract -k "not local" $(ARGS)

@@ -17,6 +17,7 @@ class Config:
     database: str = ""  # SQLAlchemy URL; empty: sqlite+pysqlite:///STATE/portico.db
     listen: str = "127.0.0.1:8444"  # the broker's own HTTPS
     public_url: str = "https://localhost:8443"  # where people and agents reach us
+    other_urls: tuple[str, ...] = ()  # further URLs under which people reach us, such as those of sites
     trusted_proxies: tuple[str, ...] = ("127.0.0.1", "::1")  # whose X-Forwarded-For we believe
     egress_allow: tuple[str, ...] = ()  # networks, besides public ones, that typed URLs may reach
     log_format: str = "text"  # text | json
@@ -28,6 +29,9 @@ class Config:
     rdgateway_listen: str = "127.0.0.1:8446"  # the gateway's door for RDP clients (RD Gateway); empty: none
     forward_listen: str = "127.0.0.1"  # the address on which ports for clients' own protocols open; empty: none
     forward_ports: str = "20001-23000"  # those of them that may be any
+    may_reach: tuple[
+        str, ...
+    ] = ()  # networks in which this gateway connects to desktops, whatever brokers say; empty: all
     transfer_mib: int = 4096  # how large a file may be that is sent to or taken from a desktop in the browser
     recording_mib: int = 10_240  # how much of recordings may wait on the gateway for a broker
     gateway_name: str = "gateway"  # what the console calls this gateway

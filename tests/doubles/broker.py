@@ -189,7 +189,7 @@ class BrokerDouble:
             "epoch": 1,
             "user": "ada",
             "protocol": protocol,
-            "target": {"host": host, "port": port, "realm": "default"},
+            "target": {"host": host, "port": port, "realm": self.realm},
             "credentials": credentials,
             "policy": {**switches, "expires_at": None, **policy},
         }

@@ -469,7 +469,6 @@ def test_a_shared_gateway_is_not_changed_from_within_a_tenant(broker: Broker) ->
                 id="g",
                 tenant_id=None,
                 name="gw",
-                group_name="default",
                 realm="",
                 public_url="",
                 bearer_hash="h",

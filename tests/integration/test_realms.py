@@ -38,7 +38,12 @@ class Tenant:
         self.broker.realm = realm
         self.broker.start()
         self.gateway = GatewayProcess(
-            folder, self.broker, ORIGIN, gateway_listen=f"{there.gateway}:8445", forward_listen=there.gateway
+            folder,
+            self.broker,
+            ORIGIN,
+            gateway_listen=f"{there.gateway}:8445",
+            forward_listen=there.gateway,
+            may_reach=f"{DESKTOP}/32",
         )
         self.gateway.prefix = tuple(there.prefix)
         self.gateway.start(wait=False)
@@ -48,10 +53,10 @@ class Tenant:
         with closing(socket.socket()) as probe:
             return probe.connect_ex((self.network.gateway, 8445)) == 0
 
-    def forward(self, connection: str, realm: str) -> dict[str, Any]:
+    def forward(self, connection: str, realm: str, host: str = DESKTOP) -> dict[str, Any]:
         """Ask for a way to the desktop and return what the gateway says of it."""
         self.broker.tell(
-            kind="forward", connection=connection, client=self.network.broker, host=DESKTOP, realm=realm, mode="random_filtered",
+            kind="forward", connection=connection, client=self.network.broker, host=host, realm=realm, mode="random_filtered",
             targets=[["tcp", 4000]], fixed=False,
         )  # fmt: skip
         return self.broker.wait_for(
@@ -89,6 +94,17 @@ def test_the_same_address_is_another_desktop_in_each_network(tenants: tuple[Tena
         client.send(json.dumps({"ticket": ticket}))
         assert json.loads(client.recv(timeout=20))["error"] == "ticket.invalid"
     assert south.broker.redeemed == []
+
+
+def test_a_gateway_connects_to_nothing_outside_of_its_own_ranges(tenants: tuple[Tenant, Tenant]) -> None:
+    """Whatever a broker says: neither for a browser nor by a port."""
+    north, _ = tenants
+    assert north.forward("out", north.realm, north.network.gateway)["reason"] == "forward.no_address"
+    north.broker.grant("out", "vnc", north.network.gateway, 4000, {"username": ""})
+    trust = ssl.create_default_context(cafile=str(north.authority.path))
+    with open_socket(f"wss://{north.network.gateway}:8445/gw/vnc", ssl=trust, origin=ORIGIN) as client:  # type: ignore[arg-type]
+        client.send(json.dumps({"ticket": north.broker.ticket("out", realm=north.realm)}))
+        assert json.loads(client.recv(timeout=20))["error"] == "desktop.unreachable"
 
 
 def with_realm(fleet: Fleet, realm: str) -> tuple[Any, Connecting]:

@@ -51,6 +51,7 @@ class Client:
     name: str = ""
     os: str = ""
     user_agent: str = ""
+    entrance: str = ""  # the origin of ours by which it came
 
 
 @dataclass(frozen=True, slots=True)

@@ -263,6 +263,8 @@ SESSIONS: Mapping[str, tuple[str, str]] = {
         N_("Start one, or look at the log of the one that should run."),
     ),
     "gateway.none": (N_("No gateway is running that could carry your session."), HELP_DESK),
+    "gateway.none_in_group": (N_("No gateway of the group %(group)s is running."), HELP_DESK),
+    "gateway.none_reaches": (N_("No gateway leads to %(address)s, where the desktop is."), HELP_DESK),
     "assignment.by_policy": (N_("The policy %(policy)s gives it (%(order)s)."), ""),
     "release.asked": (N_("It was given back."), ""),
     "release.logged_out": (N_("You logged out."), ""),

@@ -6,7 +6,7 @@ import gc
 import signal
 import socket as sockets
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from picows import ws_create_server
@@ -29,6 +29,7 @@ from portico.gateway.shadows import Shadows
 from portico.gateway.trust import Trust
 from portico.gateway.uploads import Uploads
 from portico.gateway.websocket import MAX_FRAME
+from portico.wire.networks import Network, networks
 
 new_event_loop: Callable[[], asyncio.AbstractEventLoop]
 try:
@@ -127,6 +128,7 @@ class Gateway:
             identities.key_set(identity.keys),
         )
         doors.gateway_id, doors.realm = identity.gateway_id, identity.realm
+        doors.reach = _networks(config.may_reach)
 
         def keep_keys(keys: dict[str, Any]) -> None:
             identities.save(config, identities.with_keys(identity, keys))
@@ -250,6 +252,13 @@ class Gateway:
     def _report(self, kind: str, session: Session, reason: str) -> None:
         grant = session.grant
         self._reports.add(kind, grant.connection, reason, session.bytes_in, session.bytes_out, entry=grant.entry)
+
+
+def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    try:
+        return networks(texts)
+    except ValueError as problem:
+        raise Invalid("The configuration has a mistake.", {"may_reach": f"{problem} is not a network."}) from problem
 
 
 def _forwards(config: Config, on_event: Callable[[str, Forward, str], None]) -> Forwards | None:

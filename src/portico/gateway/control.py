@@ -14,6 +14,7 @@ from portico.gateway.identity import key_set
 from portico.gateway.order import BadOrder, parse_order
 from portico.gateway.sessions import Sessions
 from portico.wire.gateway import CLOSE
+from portico.wire.networks import may_reach
 
 log = logs.get(__name__)
 
@@ -100,7 +101,7 @@ class Control:
             return
         if self._forwards is None:
             self._refuse(order.connection, "forward.off")
-        elif order.realm != self._doors.realm:
+        elif order.realm != self._doors.realm or not may_reach(order.host, self._doors.reach):
             self._refuse(order.connection, "forward.no_address")
         else:
             self._forwards.take(order)

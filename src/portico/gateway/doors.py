@@ -23,6 +23,7 @@ from portico.gateway.refusals import Refused
 from portico.gateway.sessions import Peer, Sessions
 from portico.gateway.shadows import Shadows
 from portico.gateway.websocket import Socket, SocketClosed
+from portico.wire.networks import Network, may_reach
 from portico.wire.tickets import SESSION, SHADOW, BadTicket, Ticket, unseal
 
 log = logs.get(__name__)
@@ -40,7 +41,7 @@ REDEEM_REFUSALS = {401: "ticket.invalid", 403: "ticket.invalid", 409: "ticket.us
 
 
 class Doors:
-    """What stands between a browser and a session. `keys`, `gateway_id`, `realm` and `draining` follow the broker's word."""
+    """What stands between a browser and a session. `keys`, `gateway_id`, `realm` and `draining` follow the broker's word, `reach` our own."""
 
     def __init__(
         self,
@@ -65,6 +66,7 @@ class Doors:
         self.keys = keys
         self.gateway_id = ""
         self.realm = ""
+        self.reach: tuple[Network, ...] = ()
         self.draining = False
 
     async def settled(self) -> None:
@@ -238,6 +240,8 @@ class Doors:
             raise Refused("broker.unreachable", f"grant: {problem}") from problem
         if grant.protocol != protocol or grant.realm != self.realm:
             raise Refused("ticket.invalid", "grant for another protocol or realm")
+        if isinstance(grant, Grant) and not may_reach(grant.host, self.reach):
+            raise Refused("desktop.unreachable", f"{grant.host} is outside of what this gateway may reach")
         return grant
 
     async def _ask(self, text: str, address: str) -> Mapping[str, Any]:

@@ -16,7 +16,7 @@ from portico.services.broker import Broker
 from portico.services.changes import announce, follow, register, renumber
 from portico.services.configure_agents import JoinKeys, WaitingAgents
 from portico.services.configure_centers import Centers
-from portico.services.configure_fleet import Desktops, Gateways, Recordings
+from portico.services.configure_fleet import Desktops, GatewayGroups, Gateways, Recordings
 from portico.services.configure_people import Roles, Tenants, Tokens, Users
 from portico.services.configure_policies import Plans, Policies
 from portico.services.configure_pools import Pools
@@ -34,12 +34,22 @@ _WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
         "centers": Centers(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
         "release-plans": Plans(), "roles": Roles(), "users": Users(), "tenants": Tenants(), "desktops": Desktops(),
-        "gateways": Gateways(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
+        "gateways": Gateways(), "gateway-groups": GatewayGroups(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
     }
 )  # fmt: skip
 # What brokers keep in memory; a change of anything else needs no new configuration number.
 _CONFIGURATION = frozenset(
-    {"pools", "policies", "protocol-plans", "power-plans", "release-plans", "roles", "tenants", "centers"}
+    {
+        "pools",
+        "policies",
+        "protocol-plans",
+        "power-plans",
+        "release-plans",
+        "roles",
+        "tenants",
+        "centers",
+        "gateway-groups",
+    }
 )
 _LINKS = {"users": "user_id", "desktops": "desktop_id", "pools": "pool_id", "centers": "center_id"}
 

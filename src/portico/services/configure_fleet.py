@@ -5,12 +5,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from portico.domain.access import Level, may
+from portico.domain.access import Actor, Level, may
 from portico.domain.model import Stage, Status
 from portico.domain.seats import seats_to_change
 from portico.errors import Denied
 from portico.services.nouns import DesktopForm, Noun
-from portico.services.writing import Write, Writer, unique
+from portico.services.reach import is_origin
+from portico.services.writing import Write, Writer, not_networks, unique
 from portico.store import desktops, outbox
 from portico.store import tables as t
 
@@ -79,12 +80,15 @@ class Gateways(Writer):
 
     def form_values(self, conn: Connection, row: Any) -> dict[str, Any]:
         """Return the form."""
-        return {"name": row.name, "group_name": row.group_name, "draining": row.draining}
+        return {"name": row.name, "group_id": row.group_id, "draining": row.draining}
 
     def check(self, write: Write) -> dict[str, str]:
         """Check the name; raises Denied for a shared gateway."""
-        _refuse_shared(write)
-        return unique(write, "name")
+        _refuse_shared(write.actor, write.old.tenant_id)
+        group = write.values["group_id"]
+        known = not group or write.conn.scalar(select(t.gateway_groups.c.id).where(t.gateway_groups.c.id == group))
+        wrong = {} if known else {"group_id": "There is no such group of gateways. Choose another one."}
+        return unique(write, "name") | wrong
 
     def row(self, write: Write) -> dict[str, Any]:
         """Return the row's values."""
@@ -100,7 +104,7 @@ class Gateways(Writer):
 
     def users(self, write: Write) -> list[str]:
         """Count the connections that it carries."""
-        _refuse_shared(write)
+        _refuse_shared(write.actor, write.old.tenant_id)
         carried = (
             select(func.count())
             .select_from(t.connections)
@@ -142,9 +146,41 @@ def _change_seats(write: Write, wanted: int) -> None:
     desktops.change(write.conn, write.id, now, free_seats=t.desktops.c.free_seats + add - retire)
 
 
-def _refuse_shared(write: Write) -> None:
-    if write.old.tenant_id is None and not may(write.actor, "tenants", Level.EDIT):
-        raise Denied("This gateway serves all tenants. Ask an administrator of the deployment.")
+class GatewayGroups(Writer):
+    """Groups of gateways. They belong to the deployment: whoever handles the tenants writes them, all may name them."""
+
+    def check(self, write: Write) -> dict[str, str]:
+        """Check name, networks and the balancer's address; raises Denied."""
+        _refuse_shared(write.actor, None)
+        wrong = unique(write, "name") | not_networks("may_reach", write.values["may_reach"])
+        if write.values["public_url"] and not is_origin(write.values["public_url"]):
+            wrong["public_url"] = "Write it like https://desktops.example.com, without a path."
+        return wrong
+
+    def first(self, write: Write) -> dict[str, Any]:
+        """Belong to no tenant."""
+        return {"tenant_id": None}
+
+    def users(self, write: Write) -> list[str]:
+        """Name its gateways, and the plans that lead through it; raises Denied."""
+        _refuse_shared(write.actor, None)
+        members = select(t.gateways.c.name).where(t.gateways.c.group_id == write.id).order_by(t.gateways.c.name)
+        plans = select(t.protocol_plans.c.name, t.protocol_plans.c.body).where(t.protocol_plans.c.deleted_at.is_(None))
+        naming = [row.name for row in write.conn.execute(plans) if row.body.get("gateway_group_id") == write.id]
+        return [
+            *(f"gateway {name}" for name in write.conn.scalars(members)),
+            *(f"protocol plan {name}" for name in naming),
+        ]
+
+    def delete(self, write: Write) -> dict[str, Any]:
+        """Delete it."""
+        gone = t.gateway_groups.delete().where(t.gateway_groups.c.id == write.id)
+        return {"deleted": write.conn.execute(gone).rowcount}
+
+
+def _refuse_shared(actor: Actor, tenant_id: str | None) -> None:
+    if tenant_id is None and not may(actor, "tenants", Level.EDIT):
+        raise Denied("Gateways serve all tenants. Ask an administrator of the deployment.")
 
 
 class Recordings(Writer):

@@ -86,7 +86,9 @@ def connect(
             session_id=me.session_id or "", protocol=chosen, client_address=client.address[:40], created_at=now,
         )  # fmt: skip
         if client.kind in NATIVE:
-            forward_store.add(conn, connection_id, forwards.DIRECT if plan.forward == forwards.OFF else "wanted")
+            forward_store.add(
+                conn, connection_id, forwards.DIRECT if reach.is_direct(plan, client.address) else "wanted"
+            )
         _wake(broker, conn, desktop)
     faults.point("connect.after_connection")
     return view(broker, me, connection_id)
@@ -228,9 +230,9 @@ def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
         if state == "ready" and not protocol:
             protocol = _settle(broker, me, row, plan, desktop)
         elif state == "ready" and row.f_state not in (None, forwards.DIRECT):
-            state, progress = forwards.advance(broker, row, plan)
+            state, progress = forwards.advance(broker, row, plan, me.entrance)
     elif state == "closed" and row.f_state == "failed":
-        state, progress = forwards.advance(broker, row, plan)
+        state, progress = forwards.advance(broker, row, plan, me.entrance)
     usable = tuple(name for name in plan.protocols if name in desktop.protocols and name in DOORS)
     launchable = state in ("ready", "open") and row.f_state in (None, forwards.DIRECT, "open")
     target = _target(broker, row, desktop, protocol) if launchable and row.f_state is not None else None
@@ -306,13 +308,13 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
     desktop = addresses.fresh(broker, desktop)
     with broker.db.write() as conn:
-        gateway = reach.pick(broker, conn, desktop.realm)
-        if gateway is None:
-            raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
+        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan_of(broker, assignment), me.entrance)
+        if isinstance(path, Reason):
+            raise Unavailable(sentence(path), retry_after=3)
         way = Way(connection_id, assignment.id, assignment.epoch, me.user.id, seen.protocol, desktop.realm)
-        sealed = entry_tickets.issue(broker, conn, gateway, way)
+        sealed = entry_tickets.issue(broker, conn, path.gateway.id if path.pinned else None, way)
         connections.set_state(conn, connection_id, REOPENED, "ready", closed_at=None, close_reason="")
-    return {"ticket": sealed, "url": reach.origin(broker, gateway) + DOORS[seen.protocol]}
+    return {"ticket": sealed, "url": path.origin + DOORS[seen.protocol]}
 
 
 def disconnect(broker: Broker, me: SignedIn, connection_id: str) -> None:

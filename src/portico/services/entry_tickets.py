@@ -3,14 +3,12 @@
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from sqlalchemy import Connection
 
-from portico.services import reach
 from portico.services.broker import Broker
 from portico.store import connections
-from portico.wire.tickets import ENTRY, LIFE_SECONDS, SESSION, SESSION_SECONDS, SHADOW, Ticket, seal
+from portico.wire.tickets import ENTRY, LIFE_SECONDS, SESSION, SESSION_SECONDS, Ticket, seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +23,14 @@ class Way:
     realm: str
 
 
-def issue(broker: Broker, conn: Connection, gateway: Any, way: Way, use: str = ENTRY) -> str:
-    """Return a sealed ticket. Another gateway than this (a row) may take it too, where all stand behind one address."""
+def issue(broker: Broker, conn: Connection, gateway_id: str | None, way: Way, use: str = ENTRY) -> str:
+    """Return a sealed ticket for a gateway; None: whichever of the realm may carry the connection."""
     life = SESSION_SECONDS if use == SESSION else LIFE_SECONDS
     now, jti = broker.now(), secrets.token_hex(18)
     connections.add_ticket(conn, jti, way.connection_id, now + timedelta(seconds=life))
     issued = int(now.timestamp())
-    pinned = use == SHADOW or bool(reach.origin(broker, gateway))  # a helper must come where the session is
     claims = Ticket(
         jti=jti, connection=way.connection_id, assignment=way.assignment_id, user=way.user_id, protocol=way.protocol,
-        realm=way.realm, gateway=gateway.id if pinned else "*", epoch=way.epoch, issued=issued, expires=issued + life, use=use,
+        realm=way.realm, gateway=gateway_id or "*", epoch=way.epoch, issued=issued, expires=issued + life, use=use,
     )  # fmt: skip
     return seal(claims, broker.keys.signing)

@@ -226,6 +226,11 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
             "only the person's address, or on one that takes the first address that comes. Off: clients go to the desktop's address.",
             choices=("same_port", "random_filtered", "random_open", "off"),
         ),
+        "gateway_group_id": Spec("Through the gateways of", "Empty: any that reach the desktop."),
+        "direct_from": Spec(
+            "Networks that need no gateway",
+            "Such as 10.0.0.0/8: clients of a device that are there go to the desktop's own address. Browsers always come through a gateway.",
+        ),
         "deep_colour": Spec(
             "32 bits a pixel for RDP in the browser",
             "Off for a desktop that shows no picture with it.",
@@ -264,9 +269,26 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "max_sessions": Spec("Sessions at a time", "", "", 1, 1000),
     },
     "tenants": {"name": NAME},
+    "gateway-groups": {
+        "name": NAME,
+        "balance": Spec(
+            "Who is chosen",
+            "Fewest: the gateway with the fewest sessions. Entrance: the one at whose address the person logged in, else the one with the "
+            "fewest. All: any of them, since a balancer before them chooses.",
+            choices=("fewest", "entrance", "all"),
+        ),
+        "public_url": Spec(
+            "Address of the balancer",
+            "Such as https://desktops.example.com, where any of them may be chosen. Empty: the portal's.",
+        ),
+        "may_reach": Spec(
+            "Networks that they may reach",
+            "Such as 10.20.0.0/16. Desktops elsewhere are not led through them. None: everywhere.",
+        ),
+    },
     "gateways": {
         "name": NAME,
-        "group_name": Spec("Group"),
+        "group_id": Spec("Group", "Gateways of a group stand in for one another."),
         "draining": Spec("Draining", "Takes no new sessions; running ones go on."),
     },
     "join-keys": {

@@ -25,7 +25,7 @@ MAX_PORTS = 16
 FAILURES = ("forward.no_port", "forward.port_taken", "forward.no_address", "forward.too_many", "forward.off")
 
 
-def advance(broker: Broker, row: Any, plan: ProtocolPlan) -> tuple[str, Progress]:
+def advance(broker: Broker, row: Any, plan: ProtocolPlan, entrance: str = "") -> tuple[str, Progress]:
     """Ask a gateway for what a connection to a ready desktop wants; returns the connection's state and how far it is."""
     now = broker.now()
     if row.protocol not in broker.displays:
@@ -33,8 +33,9 @@ def advance(broker: Broker, row: Any, plan: ProtocolPlan) -> tuple[str, Progress
             ConnectStage.FAILED, 0.0, Reason("protocol.not_on_desktop", {"protocol": row.protocol})
         )
     if row.f_state == "wanted":
-        if not _ask(broker, row, plan):
-            return "waiting", Progress(ConnectStage.CONNECTING, 0.9, Reason("gateway.none"))
+        refusal = _ask(broker, row, plan, entrance)
+        if refusal is not None:
+            return "waiting", Progress(ConnectStage.CONNECTING, 0.9, refusal)
     elif row.f_state == "open":
         return row.state, Progress(ConnectStage.READY, 1.0)
     elif row.f_state in ("failed", "closed"):
@@ -45,18 +46,18 @@ def advance(broker: Broker, row: Any, plan: ProtocolPlan) -> tuple[str, Progress
     return "waiting", Progress(ConnectStage.CONNECTING, 0.9, Reason("forward.opening"))
 
 
-def _ask(broker: Broker, row: Any, plan: ProtocolPlan) -> bool:
-    """Choose the gateway with the fewest sessions and send it the order; False when none lives."""
+def _ask(broker: Broker, row: Any, plan: ProtocolPlan, entrance: str) -> Reason | None:
+    """Choose a gateway and send it the order; returns why there is none."""
     now = broker.now()
     with broker.db.write() as conn:
-        gateway = reach.pick(broker, conn, row.d_realm)
-        if gateway is None:
-            return False
-        if forwards.ask(conn, row.id, gateway.id, now):
+        path = reach.choose(broker, conn, row.d_realm, desktop_record(part(row, "d_")).target, plan, entrance)
+        if isinstance(path, Reason):
+            return path
+        if forwards.ask(conn, row.id, path.gateway.id, now):
             endings.close_connections(broker, conn, row.assignment_id, "closed.elsewhere", keep=row.id)
-            connections.set_state(conn, row.id, ("waiting", "ready"), "ready", gateway_id=gateway.id)
-            _send(broker, conn, row, plan, gateway.id, ())
-    return True
+            connections.set_state(conn, row.id, ("waiting", "ready"), "ready", gateway_id=path.gateway.id)
+            _send(broker, conn, row, plan, path.gateway.id, ())
+    return None
 
 
 def _send(broker: Broker, conn: Any, row: Any, plan: ProtocolPlan, gateway_id: str, ports: Sequence[int]) -> None:
@@ -98,5 +99,5 @@ def target(broker: Broker, row: Any) -> Target:
     """Return where a client finds an open forward: the gateway's name as people know it, and its port."""
     with broker.db.read() as conn:
         gateway = fleet.get_gateway(conn, row.f_gateway_id)
-    host = reach.address(broker, gateway)[0] if gateway else "localhost"
+    host = reach.address(broker, reach.origin(broker, gateway))[0] if gateway else "localhost"
     return Target(host, int(row.f_ports[0][1]), row.d_display_name or row.d_name)

@@ -85,13 +85,13 @@ def enroll(broker: Broker, message: Mapping[str, Any]) -> dict[str, Any]:
         if realm is None:
             raise Unauthenticated("This enrolment token is unknown, used or expired.")
         gateway_id = fleet.put_gateway(
-            conn, name, id=broker.new_id(), tenant_id=None, group_name="default", realm=realm,
+            conn, name, id=broker.new_id(), tenant_id=None, realm=realm,
             public_url=str(message.get("public_url", ""))[:200], bearer_hash=hash_secret(bearer),
             version=str(message.get("version", ""))[:40], heartbeat_at=now, created_at=now,
         )  # fmt: skip
         events.add(conn, events.Entry(now, "gateway.enrolled", params={"gateway": name}))
     return {
-        "gateway_id": gateway_id, "bearer": bearer, "keys": broker.keys.jwks(), "group": "default", "realm": realm,
+        "gateway_id": gateway_id, "bearer": bearer, "keys": broker.keys.jwks(), "realm": realm,
         "certificate": certificate, "ca": broker.keys.ca_pem,
     }  # fmt: skip
 
@@ -132,6 +132,9 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
         assignment = assignment_record(part(row, "a_"))
         if assignment.state not in USABLE:
             raise Gone("This desktop is not assigned any more.")
+        plan, desktop = plan_of(broker, row.a_pool_assignment_id, row.tenant_id), desktop_record(part(row, "d_"))
+        if desktop.target and not reach.may_carry(broker, gateway.row, ticket.realm, desktop.target, plan):
+            raise Denied("This gateway does not lead to the desktop.")
         endings.close_connections(broker, conn, assignment.id, "closed.elsewhere", keep=row.id)
         entry = broker.new_id()
         back = {"closed_at": None, "close_reason": ""} if again else {}
@@ -140,7 +143,6 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     if user is None or user.disabled:
         raise Gone("This account is switched off.")
     grant = _grant(broker, ticket, row, user.login_name)
-    plan = plan_of(broker, row.a_pool_assignment_id, row.tenant_id)
     wanted = recordings.expect(broker, plan, row, ticket.protocol, user.login_name)
     return {**grant, "entry": entry, "shadowed": shadowed} | ({"recording": wanted} if wanted else {})
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Integer, Table, or_, select
 
+from portico.domain.gateways import GatewayGroup
 from portico.domain.model import Policy, Pool, PowerPlan, ProtocolPlan, ReleasePlan, Role
 from portico.services.fields import FIELDS
 from portico.services.shapes import FieldInfo, field_infos, form_of
@@ -110,7 +111,7 @@ class GatewayForm:
     """What may be changed of a gateway."""
 
     name: str
-    group_name: str = ""
+    group_id: str | None = None
     draining: bool = False
 
 
@@ -272,10 +273,14 @@ _ALL = (
         may_delete=True, actions=("content",),
     ),
     Noun(
+        "gateway-groups", "Gateway groups", "gateways", t.gateway_groups, RECORD_COLUMNS, GatewayGroup,
+        _form("GatewayGroupForm", GatewayGroup, "gateway-groups", *NOT_WRITTEN), reach="tenant+shared", may_create=True, may_delete=True,
+    ),
+    Noun(
         "gateways", "Gateways", "gateways", t.gateways,
-        ("id", "name", "group_name", "realm", "public_url", "version", "draining", "load", "heartbeat_at", "created_at"),
+        ("id", "name", "group_id", "realm", "public_url", "version", "draining", "load", "heartbeat_at", "created_at"),
         None, _form("GatewayForm", GatewayForm, "gateways"), sorts=("name", "created_at"),
-        filters={"group": _equals(t.gateways.c.group_name), "draining": _flag(t.gateways.c.draining)},
+        filters={"group": _named(t.gateways.c.group_id, t.gateway_groups), "draining": _flag(t.gateways.c.draining)},
         reach="tenant+shared", may_delete=True, actions=("tokens",),
     ),
     Noun(

@@ -34,13 +34,13 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, Any]:
     if plan.records:
         raise Conflict(sentence(Reason("protocol.not_recorded", {"protocol": "RDP"})))
     with broker.db.write() as conn:
-        gateway = reach.pick(broker, conn, desktop.realm)
-        if gateway is None:
-            raise Unavailable("No gateway is in service at this moment. Try again in some seconds.", retry_after=3)
+        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan, me.entrance)
+        if isinstance(path, Reason):
+            raise Unavailable(sentence(path), retry_after=3)
         way = Way(connection_id, assignment.id, assignment.epoch, me.user.id, PROTOCOL, desktop.realm)
-        token = entry_tickets.issue(broker, conn, gateway, way, SESSION)
+        token = entry_tickets.issue(broker, conn, path.gateway.id if path.pinned else None, way, SESSION)
         connections.set_state(conn, connection_id, connect.REOPENED, "ready", closed_at=None, close_reason="")
-    host, port = reach.address(broker, gateway)
+    host, port = reach.address(broker, path.origin)
     values = {"GATEWAY": host if port == 443 else f"{host}:{port}", "TOKEN": token}
     client = replace(Client(row.client_address), kind="connect")
     context = LaunchContext(row.id, client, me.user.login_name, values)

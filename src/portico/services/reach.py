@@ -1,38 +1,57 @@
-"""Which gateway leads to a desktop, and where clients find it: live, not draining, in the desktop's network, with the fewest sessions."""
+"""Which gateway leads to a desktop, and where clients find it: facts from the store, the choice from domain.gateways."""
 
 import re
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
+from portico.domain import gateways as rules
 from portico.domain.access import Actor
+from portico.domain.gateways import Gateway, GatewayGroup, Path, Wish
+from portico.domain.model import ProtocolPlan, Reason
 from portico.services.broker import Broker
 from portico.services.guards import require
 from portico.store import centers, fleet
 from portico.store.scope import Tenant
+from portico.wire.networks import is_within, networks
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
 
 
-def pick(broker: Broker, conn: Connection, realm: str) -> Any | None:
-    """Return the gateway for a desktop of a realm; None when none is there."""
+def choose(
+    broker: Broker, conn: Connection, realm: str, host: str, plan: ProtocolPlan, entrance: str = ""
+) -> Path | Reason:
+    """Return the path to a desktop of a realm for a person who came in by an origin, or why there is none."""
     live = fleet.list_live_gateways(conn, broker.now() - timedelta(seconds=GATEWAY_SECONDS))
-    mine = [one for one in live if one.realm == realm]
-    return min(mine, key=lambda one: (int((one.load or {}).get("sessions", 0)), one.id), default=None)
+    wish = Wish(realm, host, plan.gateway_group_id, entrance)
+    return rules.choose([_gateway(broker, row) for row in live], broker.snapshots.get().gateway_groups, wish)
+
+
+def may_carry(broker: Broker, gateway: Any, realm: str, host: str, plan: ProtocolPlan) -> bool:
+    """Tell whether a gateway that holds somebody's ticket may still take them to a desktop."""
+    one, groups = _gateway(broker, gateway), broker.snapshots.get().gateway_groups
+    return isinstance(rules.choose([one], groups, Wish(realm, host, plan.gateway_group_id)), Path)
+
+
+def is_direct(plan: ProtocolPlan, client_address: str) -> bool:
+    """Tell whether a client of a device goes to the desktop's own address: by the plan always, or from where it is."""
+    return plan.forward == "off" or is_within(client_address, networks(plan.direct_from))
 
 
 def origin(broker: Broker, gateway: Any) -> str:
-    """Return a gateway's own origin where it is not reached under the portal's; else nothing."""
-    own, portal = _origin(gateway.public_url), _origin(broker.config.public_url)
-    return own if own and own != portal else ""
+    """Return the origin at which clients meet this very gateway, where that is not the portal's; else nothing."""
+    own = _gateway(broker, gateway).origin
+    group = broker.snapshots.get().gateway_groups.get(gateway.group_id or "")
+    return own or (_origin(broker, group.public_url) if group and group.balance == rules.ALL else "")
 
 
-def address(broker: Broker, gateway: Any) -> tuple[str, int]:
-    """Return the name and the HTTPS port under which clients reach a gateway."""
-    parts = urlsplit(origin(broker, gateway) or broker.config.public_url)
+def address(broker: Broker, origin: str) -> tuple[str, int]:
+    """Return the name and the HTTPS port behind an origin; the portal's for an empty one."""
+    parts = urlsplit(origin or broker.config.public_url)
     return parts.hostname or "localhost", parts.port or 443
 
 
@@ -40,7 +59,21 @@ def origins(broker: Broker) -> tuple[str, ...]:
     """Return the origins, besides the portal's, that the viewer may have to talk to."""
     with broker.db.read() as conn:
         live = fleet.list_live_gateways(conn, broker.now() - timedelta(seconds=GATEWAY_SECONDS))
-    return tuple(sorted({own for one in live if (own := origin(broker, one))}))
+    groups: Iterable[GatewayGroup] = broker.snapshots.get().gateway_groups.values()
+    shared = {_origin(broker, group.public_url) for group in groups if group.balance == rules.ALL}
+    return tuple(sorted({own for own in (*shared, *(_gateway(broker, one).origin for one in live)) if own}))
+
+
+def entrance(broker: Broker, host: str) -> str:
+    """Return the origin by which a request came, if it is one of ours: a Host header proves nothing by itself."""
+    ours: Sequence[str] = (broker.config.public_url, *broker.config.other_urls)
+    came = f"https://{host.lower()}"
+    return next((came for url in ours if _plain(url) == came), "")
+
+
+def is_origin(url: str) -> bool:
+    """Tell whether a URL is nothing but scheme, host and port."""
+    return _plain(url) == url.rstrip("/").lower() != ""
 
 
 def realms(broker: Broker, actor: Actor) -> list[str]:
@@ -50,7 +83,18 @@ def realms(broker: Broker, actor: Actor) -> list[str]:
         return sorted({center.realm for center in centers.list_all(conn, Tenant(actor.tenant_id)) if center.realm})
 
 
-def _origin(url: str) -> str:
+def _gateway(broker: Broker, row: Any) -> Gateway:
+    own = _origin(broker, row.public_url)
+    return Gateway(row.id, row.realm, row.group_id, own, int((row.load or {}).get("sessions", 0)))
+
+
+def _origin(broker: Broker, url: str) -> str:
+    """Return the origin of a URL where it is not the portal's."""
+    own = _plain(url)
+    return own if own != _plain(broker.config.public_url) else ""
+
+
+def _plain(url: str) -> str:
     parts = urlsplit(url)
     # What a gateway says of itself goes into a header: nothing but a name and a port may be in it.
     return f"https://{parts.netloc.lower()}" if parts.scheme == "https" and _AUTHORITY.fullmatch(parts.netloc) else ""

@@ -37,6 +37,7 @@ class SignedIn:
     expires_at: datetime
     csrf: str
     preferences: Mapping[str, str]
+    entrance: str = ""  # the origin at which they logged in
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,13 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, kind: st
         secret_hash=hash_secret(secret),
         policy_id=policy.id,
         client_address=client.address,
-        client={"kind": client.kind, "name": client.name, "os": client.os, "user_agent": client.user_agent[:300]},
+        client={
+            "kind": client.kind,
+            "name": client.name,
+            "os": client.os,
+            "user_agent": client.user_agent[:300],
+            "entrance": client.entrance,
+        },
         created_at=now,
         seen_at=now,
         expires_at=now + timedelta(hours=policy.session_hours),
@@ -147,6 +154,7 @@ def _signed_in(
         expires_at=expires_at,
         csrf=csrf_of(secret),
         preferences=row.u_preferences or {},
+        entrance=str((getattr(row, "client", None) or {}).get("entrance", "")),
     )
 
 

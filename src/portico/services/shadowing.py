@@ -141,7 +141,7 @@ def ticket(broker: Broker, actor: Actor, shadow_id: str) -> dict[str, str]:
             connection.protocol,
             desktop.realm,
         )
-        sealed = entry_tickets.issue(broker, conn, gateway, way, SHADOW)
+        sealed = entry_tickets.issue(broker, conn, gateway.id, way, SHADOW)
     return {"ticket": sealed, "url": reach.origin(broker, gateway) + connect.DOORS[connection.protocol]}
 
 

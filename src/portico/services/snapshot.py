@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from portico.domain.gateways import GatewayGroup
 from portico.domain.model import Policy, Pool, PoolAssignment, PowerPlan, ProtocolPlan, ReleasePlan, Role
 from portico.store import records, tables
 from portico.store.engine import Database
@@ -29,6 +30,7 @@ class Snapshot:
     protocol_plans: Mapping[str, ProtocolPlan] = field(default_factory=dict)
     power_plans: Mapping[str, PowerPlan] = field(default_factory=dict)
     release_plans: Mapping[str, ReleasePlan] = field(default_factory=dict)
+    gateway_groups: Mapping[str, GatewayGroup] = field(default_factory=dict)
     default_policy: Mapping[str, str] = field(default_factory=dict)  # tenant → policy id
 
     def policy_of(self, tenant_id: str, policy_id: str | None) -> Policy:
@@ -107,10 +109,11 @@ def load(conn: Connection, version: int) -> Snapshot:
         protocol_plans=_all(conn, tables.protocol_plans, ProtocolPlan),
         power_plans=_all(conn, tables.power_plans, PowerPlan),
         release_plans=_all(conn, tables.release_plans, ReleasePlan),
+        gateway_groups=_all(conn, tables.gateway_groups, GatewayGroup),
         default_policy={policy.tenant_id: policy.id for policy in policies.values() if policy.is_default},
     )
 
 
 def _all(conn: Connection, table: Table, record: type[Any]) -> Mapping[str, Any]:
-    rows = conn.execute(select(table).where(table.c.deleted_at.is_(None)))
+    rows = conn.execute(select(table).where(table.c.deleted_at.is_(None)) if "deleted_at" in table.c else select(table))
     return MappingProxyType({row.id: records.from_row(record, row) for row in rows})

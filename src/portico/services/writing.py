@@ -12,6 +12,7 @@ from portico.services.broker import Broker
 from portico.services.listing import there
 from portico.services.nouns import Noun
 from portico.store.records import adapter
+from portico.wire.networks import networks
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,15 @@ def unique(write: Write, column: str, sentence: str = "This name is taken. Choos
     if write.noun.reach == "tenant":
         same.append(table.c.tenant_id == write.actor.tenant_id)
     return {column: sentence} if write.conn.scalar(select(table.c.id).where(*same).limit(1)) else {}
+
+
+def not_networks(field: str, texts: Iterable[str]) -> dict[str, str]:
+    """Check that texts are networks in CIDR notation."""
+    try:
+        networks(texts)
+    except ValueError as problem:
+        return {field: f"{problem} is not a network. Write it like 10.20.0.0/16 or 2001:db8::/32."}
+    return {}
 
 
 def missing(write: Write, table: Table, wanted: Mapping[str, str | None], what: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ from portico.store.tables_agents import join_keys as join_keys
 from portico.store.tables_agents import waiting_agents as waiting_agents
 from portico.store.tables_work import brokers as brokers
 from portico.store.tables_work import events as events
+from portico.store.tables_work import gateway_groups as gateway_groups
 from portico.store.tables_work import gateway_tokens as gateway_tokens
 from portico.store.tables_work import gateways as gateways
 from portico.store.tables_work import idempotency as idempotency

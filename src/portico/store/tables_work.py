@@ -93,13 +93,25 @@ brokers = Table(
     Column("stopped_at", UTCDateTime),
 )
 
+gateway_groups = Table(
+    "gateway_groups",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("tenant_id", Id),  # None: of the deployment
+    Column("name", Name, nullable=False, unique=True),
+    Column("body", Json, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+)
+
 gateways = Table(
     "gateways",
     metadata,
     Column("id", Id, primary_key=True),
     Column("tenant_id", Id),  # None: serves all tenants
     Column("name", Name, nullable=False, unique=True),
-    Column("group_name", Name, nullable=False),
+    Column("group_id", Id),  # None: in none
     Column("realm", Word, nullable=False),
     Column("public_url", Name, nullable=False),
     Column("bearer_hash", Hash, nullable=False, unique=True),

@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from portico.domain.model import Client
 from portico.errors import Denied, Unauthenticated
-from portico.services import sessions
+from portico.services import reach, sessions
 from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.web.problems import BadRequest
@@ -32,7 +32,9 @@ def bearer_of(request: Request) -> str | None:
 def client_of(request: Request, kind: str = "api") -> Client:
     """Return the device that calls."""
     address = request.client.host if request.client else ""
-    return Client(address=address[:40], kind=kind, user_agent=request.headers.get("user-agent", "")[:300])
+    came_by = reach.entrance(broker_of(request), request.headers.get("host", ""))
+    user_agent = request.headers.get("user-agent", "")[:300]
+    return Client(address=address[:40], kind=kind, user_agent=user_agent, entrance=came_by)
 
 
 def signed_in(request: Request) -> SignedIn:

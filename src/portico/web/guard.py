@@ -83,8 +83,9 @@ def check_origin(request: Request) -> None:
     """Refuse what another site made the browser send: every browser of today sends Origin or Sec-Fetch-Site. Raises Denied."""
     origin = request.headers.get("origin", "null")
     site = request.headers.get("sec-fetch-site", "")
-    ours = origin_of(broker_of(request).config.public_url)
-    foreign = (origin != "null" and origin_of(origin) != ours) or (site and site != "same-origin")
+    config = broker_of(request).config
+    ours = {origin_of(url) for url in (config.public_url, *config.other_urls)}
+    foreign = (origin != "null" and origin_of(origin) not in ours) or (site and site != "same-origin")
     if foreign or (origin == "null" and not site):
         raise Denied(
             N_("This request did not come from a page of this site."), detail=f"origin {origin!r}, site {site!r}"

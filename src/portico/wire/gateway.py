@@ -5,7 +5,7 @@ Gateway → broker (opened by the gateway; bearer over TLS pinned to the deploym
 GET  /gateway/v1/ca       → the deployment's CA certificate, PEM; asked for without verification and believed only if the SHA-256 of its
                           DER is the configured fingerprint. From then on it is the only root, and names are checked as usual.
 POST /gateway/v1/enroll   {"v": 1, "token": str, "name": str, "version": str, "public_url": str, "csr": PEM?}
-                          → {"gateway_id": str, "bearer": str, "keys": JWKS, "group": str, "realm": str, "certificate": PEM?, "ca": PEM?}
+                          → {"gateway_id": str, "bearer": str, "keys": JWKS, "realm": str, "certificate": PEM?, "ca": PEM?}
                           401 for an unknown, used or expired token. `csr` is there unless the gateway was given certificate files;
                           `certificate` is then signed by the deployment's CA for the names and addresses of the CSR (role "gateway").
 POST /gateway/v1/redeem   {"ticket": str, "client_address": str}

@@ -58,6 +58,7 @@ def _name(label: str = N_("Name"), name: str = "name") -> Column:
 CENTERS = ("centers", "leaks")
 DESKTOPS = ("desktops", "waiting-agents", "join-keys")
 SESSIONS = ("desktop-sessions", "sessions", "recordings")
+GATEWAYS = ("gateways", "gateway-groups")
 PLANS = ("protocol-plans", "power-plans", "release-plans")
 
 _AREAS = (
@@ -222,7 +223,7 @@ _AREAS = (
         (_name(), Column("protocols", N_("Protocols"), sorts=False), Column("clipboard_in", N_("Clipboard in"), "flag", sorts=False),
          Column("clipboard_out", N_("Clipboard out"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
         (Section(N_("Protocol plan"), ("name", "protocols")), Section(N_("In the session"), ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "view_only")),
-         Section(N_("Time"), ("idle_minutes", "max_minutes")), Section(N_("Others see it"), ("shadowing", "recording", "watermark")), Section(N_("Gateway"), ("forward",)), Section(N_("Pictures"), ("deep_colour",), is_open=False)),
+         Section(N_("Time"), ("idle_minutes", "max_minutes")), Section(N_("Others see it"), ("shadowing", "recording", "watermark")), Section(N_("Gateway"), ("gateway_group_id", "forward", "direct_from")), Section(N_("Pictures"), ("deep_colour",), is_open=False)),
         create=N_("Create protocol plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("protocols", "updated_at"), topics="plans",
     ),
     Area(
@@ -296,11 +297,20 @@ _AREAS = (
     Area(
         "gateways", N_("Gateways"), N_("gateway"), "network", "gateways",
         N_("A gateway carries the pictures and keystrokes between a person and a desktop."),
-        (_name(), Column("state", N_("State"), "state", "heartbeat", sorts=False), Column("group_name", N_("Group"), sorts=False),
+        (_name(), Column("state", N_("State"), "state", "heartbeat", sorts=False), Column("group", N_("Group"), sorts=False),
          Column("load.sessions", N_("Sessions"), "number", sorts=False), Column("version", N_("Version"), sorts=False),
          Column("heartbeat_at", N_("Last seen"), "time", sorts=False)),
-        (Section(N_("Gateway"), ("name", "group_name", "draining")),),
-        deletes=True, facts=("load.sessions", "heartbeat_at"), topics="gateways",
+        (Section(N_("Gateway"), ("name", "group_id", "draining")),),
+        deletes=True, facts=("load.sessions", "heartbeat_at"), topics="gateways", group=GATEWAYS, family=N_("Gateways"),
+    ),
+    Area(
+        "gateway-groups", N_("Groups"), N_("gateway group"), "waypoints", "gateways",
+        N_("Gateways of a group stand in for one another. A group says which networks they lead into, and which of them is chosen."),
+        (_name(), Column("balance", N_("Who is chosen"), sorts=False), Column("may_reach", N_("May reach"), "mono", sorts=False),
+         Column("updated_at", N_("Changed"), "time")),
+        (Section(N_("Gateway group"), ("name", "may_reach")), Section(N_("Balance"), ("balance", "public_url"))),
+        create=N_("Create gateway group"), deletes=True, facts=("balance", "may_reach"), topics="gateways",
+        group=GATEWAYS, family=N_("Gateways"),
     ),
     Area(
         "brokers", N_("Brokers"), N_("broker"), "server", "brokers",

@@ -19,7 +19,7 @@ MENUS = {
     "role_id": "roles", "center_id": "centers", "policy_id": "policies", "parent_id": "pools", "rule.centers": "centers",
     "provisioning.center_id": "centers", "assignments.pool_id": "pools",
     "assignments.protocol_plan_id": "protocol-plans", "assignments.power_plan_id": "power-plans",
-    "assignments.release_plan_id": "release-plans",
+    "assignments.release_plan_id": "release-plans", "group_id": "gateway-groups", "gateway_group_id": "gateway-groups",
 }  # fmt: skip
 CLOUD_MENUS = {
     "provisioning.image": "images", "provisioning.flavor": "flavors", "provisioning.network": "networks",
@@ -52,6 +52,8 @@ WORDS = {
     "none": N_("Nothing"), "shutdown": N_("Shut down"), "stop": N_("Cut the power"), "suspend": N_("Suspend"), "reboot": N_("Reboot"),
     "same_port": N_("The desktop's own, for the person's address"), "random_filtered": N_("Any, for the person's address"),
     "random_open": N_("Any, for the first address that comes"), "off": N_("None: straight to the desktop"),
+    "fewest": N_("The one with the fewest sessions"), "entrance": N_("The one where the person logged in"),
+    "all": N_("Any: a balancer before them chooses"),
     "and": N_("All conditions"), "or": N_("Any condition"), "available": N_("Available"), "unavailable": N_("Unavailable"),
     "random": N_("Any"), "previously assigned": N_("The one used last"), "oldest first": N_("The oldest"),
     "least recently offered": N_("The one that rested longest"), "running first": N_("A running one"),

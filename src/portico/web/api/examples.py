@@ -23,6 +23,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "release-plans": {"name": "Single use", "release_after_log_out_minutes": 0, "delete_after_release": True},
     "roles": {"name": "Help desk", "areas": {"desktops": "edit", "users": "view"}},
     "users": {"login_name": "ada", "display_name": "Ada Lovelace", "role_id": _ID},
+    "gateway-groups": {"name": "Frankfurt", "balance": "fewest", "may_reach": ["10.20.0.0/16"]},
     "tenants": {"name": "Example Ltd"},
     "join-keys": {"name": "Debian desktops", "days": 365},
     "tokens": {"name": "nightly report", "days": 90},

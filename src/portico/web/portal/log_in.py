@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from portico.domain.model import Client
 from portico.errors import Invalid, RateLimited
-from portico.services import login, sessions
+from portico.services import login, reach, sessions
 from portico.services.login import Refused
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, local_path, posted, posted_unknown, see, signed_in
@@ -23,7 +23,8 @@ MAX_TYPED = 1024  # characters of a name or password that are looked at
 def client_of(request: Request) -> Client:
     """Return the device in front of the person, as far as the request tells."""
     address = request.client.host if request.client else ""
-    return Client(address, "web", user_agent=request.headers.get("user-agent", "")[:400])
+    came_by = reach.entrance(broker_of(request), request.headers.get("host", ""))
+    return Client(address, "web", user_agent=request.headers.get("user-agent", "")[:400], entrance=came_by)
 
 
 @router.get("/login")
