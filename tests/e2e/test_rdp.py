@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
@@ -78,11 +79,11 @@ def on_desktop(xrdp: XrdpServer, *command: str) -> str:
     ).stdout  # fmt: skip
 
 
-def copy_on_desktop(xrdp: XrdpServer, text: str) -> None:
+def copy_on_desktop(xrdp: XrdpServer, text: str, kind: str = "UTF8_STRING") -> None:
     """Let a program of the desktop own its clipboard; it stays until somebody else copies."""
     environment = {**os.environ, "XAUTHORITY": f"{xrdp.home}/.Xauthority", **display_of(xrdp)}
     subprocess.run(
-        ["xclip", "-selection", "clipboard"], env=environment, input=text, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ["xclip", "-selection", "clipboard", "-t", kind], env=environment, input=text, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         text=True, check=True, timeout=20,
     )  # fmt: skip
 
@@ -267,3 +268,60 @@ def test_a_recorded_session_is_played(lab: RdpLab, open_page: Open) -> None:  # 
     )
     assert colours > 8
     player.context.close()
+
+
+def open_files(page: Page) -> None:
+    """Show the panel of files."""
+    page.mouse.move(700, 2)
+    page.get_by_test_id("toolbar-files").click()
+
+
+@pytest.mark.capability("S057")
+def test_files_cross_both_ways(lab: RdpLab, open_page: Open, tmp_path: Path) -> None:  # noqa: F811
+    """What is copied in the desktop can be taken here; what is sent here can be pasted there, with progress in both."""
+    page = open_page("files", "rdp")
+    reaches(page, "connected")
+    page.mouse.click(400, 300)
+    wait_until(lambda: lab.xrdp.proof.exists(), "the session has no terminal")
+    content = os.urandom(3_000_000)
+    source = lab.xrdp.home / "report ü.bin"
+    source.write_bytes(content)
+    source.chmod(0o644)
+    copy_on_desktop(lab.xrdp, f"copy\nfile://{source}".replace(" ", "%20"), "x-special/gnome-copied-files")
+    open_files(page)
+    entry = page.get_by_test_id("files-list").get_by_text("report ü.bin")
+    expect(entry).to_be_visible(timeout=60_000)
+    page.screenshot(path=PICTURES / "rdp-files-wide-light.png")
+    with page.expect_download() as taken:
+        entry.click()
+    assert Path(taken.value.path()).read_bytes() == content
+    expect(page.get_by_test_id("files-jobs")).to_contain_text("Taken")
+
+    sent = tmp_path / "notes é.bin"
+    sent.write_bytes(os.urandom(2_000_000))
+    page.get_by_test_id("files-input").set_input_files(sent)
+    expect(page.get_by_test_id("files-note")).to_contain_text("Paste the files in the desktop")
+
+    def pasted() -> str:
+        told = on_desktop(lab.xrdp, "xclip", "-o", "-selection", "clipboard", "-t", "x-special/gnome-copied-files")
+        return told.rpartition("file://")[2].strip().replace("%20", " ")
+
+    wait_until(lambda: pasted().endswith("notes é.bin") or "notes" in pasted(), "the desktop was offered nothing", 60)
+    copied = lab.xrdp.home / "copied.bin"
+    subprocess.run(
+        [
+            "setpriv",
+            f"--reuid={lab.xrdp.username}",
+            f"--regid={lab.xrdp.username}",
+            "--clear-groups",
+            "cp",
+            unquote(pasted()),
+            copied,
+        ],
+        check=True,
+        timeout=60,
+    )
+    assert copied.read_bytes() == sent.read_bytes()
+    expect(page.get_by_test_id("files-jobs")).to_contain_text("Sent")
+    page.screenshot(path=PICTURES / "rdp-files-sent-wide-light.png")
+    assert page.problems == []  # type: ignore[attr-defined]

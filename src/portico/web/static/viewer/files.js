@@ -1,6 +1,7 @@
 // Files of a terminal's desktop: a panel beside it, over a socket of its own (gateway.transfers says what is spoken).
 
 import { icon, make } from "./elements.js";
+import { fileJob, fileRow, handOver } from "./file-jobs.js";
 import { say } from "./texts.js";
 
 const PIECE = 64 * 1024;
@@ -114,8 +115,13 @@ export class Files {
     return button;
   }
 
+  /** Whether files can be dropped now. */
+  get takesFiles() {
+    return Boolean(this.secret);
+  }
+
   /** Serve a session that came in by a gateway's door; without a secret it has no files. Returns whether it has. */
-  attach(secret, policy, door) {
+  attach({ secret, policy, door }) {
     this.detach();
     this.address = new URL("/gw/files", new URL(door ?? "/", location.href));
     this.secret = secret ?? null;
@@ -164,12 +170,11 @@ export class Files {
   row(entry) {
     const path = `${this.path === "/" ? "" : this.path}/${entry.name}`;
     const isFolder = entry.kind === "dir";
-    const button = make("button", { type: "button", className: "viewer-files-entry", onclick: () => (isFolder ? this.open(path) : this.take(path, entry)) },
-      icon(isFolder ? "folder" : "file"), make("span", { className: "viewer-files-name", textContent: entry.name }),
-      make("span", { className: "viewer-files-size", textContent: isFolder ? "" : size(entry.size) }));
-    button.disabled = !isFolder && (entry.kind !== "file" || !this.may.out);
-    if (!isFolder && !button.disabled) button.title = say("files.take", { name: entry.name });
-    return make("li", {}, button);
+    if (isFolder) return fileRow("folder", entry.name, null, () => this.open(path));
+    const takes = entry.kind === "file" && this.may.out;
+    const row = fileRow("file", entry.name, entry.size, takes ? () => this.take(path, entry) : null);
+    if (takes) row.firstChild.title = say("files.take", { name: entry.name });
+    return row;
   }
 
   async makeFolder() {
@@ -194,7 +199,7 @@ export class Files {
 
   async send(file, overwrite) {
     const path = `${this.path === "/" ? "" : this.path}/${file.name}`;
-    const job = this.job(file.name, file.size);
+    const job = fileJob(this.jobs, file.name, file.size);
     try {
       await this.put(path, file, overwrite, job);
       job.done(say("files.sent"));
@@ -234,12 +239,10 @@ export class Files {
   }
 
   async take(path, entry) {
-    const job = this.job(entry.name, entry.size);
+    const job = fileJob(this.jobs, entry.name, entry.size);
     try {
       const blob = await this.get(path, job);
-      const link = make("a", { href: URL.createObjectURL(blob), download: entry.name });
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      handOver(blob, entry.name);
       job.done(say("files.taken"));
     } catch (problem) {
       job.done(reason(problem), true);
@@ -267,32 +270,6 @@ export class Files {
     });
   }
 
-  /** A row that shows how far a file is. */
-  job(name, total) {
-    const bar = make("progress", { max: Math.max(1, total), value: 0 });
-    const state = make("span", { className: "viewer-files-size", textContent: size(total) });
-    const cancel = make("button", { type: "button", className: "viewer-tool", title: say("files.cancel"), attributes: { "aria-label": say("files.cancel") } }, icon("close"));
-    const row = make("li", {}, make("span", { className: "viewer-files-name", textContent: name }), bar, state, cancel);
-    const job = {
-      row,
-      cancelled: false,
-      oncancel: () => {},
-      progress: (bytes) => (bar.value = bytes),
-      done: (text, failed = false) => {
-        bar.remove();
-        state.textContent = text;
-        row.toggleAttribute("data-failed", failed);
-        cancel.onclick = () => row.remove();
-      },
-    };
-    cancel.onclick = () => {
-      job.cancelled = true;
-      job.oncancel();
-    };
-    this.jobs.append(row);
-    return job;
-  }
-
   say(problem) {
     this.note.textContent = reason(problem);
   }
@@ -300,11 +277,4 @@ export class Files {
 
 function reason(problem) {
   return say(KNOWN.includes(problem.message) ? `files.error.${problem.message}` : problem.message === "lost" ? "files.error.lost" : "files.error.failed");
-}
-
-function size(bytes) {
-  const units = ["B", "kB", "MB", "GB", "TB"];
-  let value = bytes, unit = 0;
-  while (value >= 1000 && unit < units.length - 1) [value, unit] = [value / 1000, unit + 1];
-  return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }

@@ -4,6 +4,7 @@ import * as ironrdp from "/static/vendor/@devolutions/iron-remote-desktop-rdp/ir
 import { Beside, Closed, nameOf } from "./channel.js";
 import { make } from "./elements.js";
 import { keyboardLayout } from "./layout.js";
+import { RdpFiles } from "./rdp-files.js";
 import { RdpInput } from "./rdp-input.js";
 
 const { ClipboardData, DesktopSize, SessionBuilder } = ironrdp.Backend;
@@ -135,6 +136,7 @@ class RdpDisplay {
     this.canScale = true;
     this.combinations = COMBINATIONS.map(([label, keys]) => ({ label, send: () => this.press(keys) }));
     this.input = new RdpInput(this.canvas);
+    this.files = fixed ? null : new RdpFiles();
     this.session = null;
     this.hooks = null;
     this.copied = null;
@@ -161,9 +163,11 @@ class RdpDisplay {
       .canvasResizedCallback(() => {})
       .extension(ironrdp.displayControl(true))
       .extension(ironrdp.enableCredssp(false));
+    for (const extension of this.files?.extensions() ?? []) builder.extension(extension);
     this.watchFirstPicture(size);
     this.session = await builder.connect();
     this.input.attach(this.session);
+    if (this.files) this.files.session = this.session;
   }
 
   /** Begin to show it. `hooks`: onFrame(), onClipboard(text, content), onEnded(), onFailed(), onSize(). */
@@ -276,6 +280,7 @@ class RdpDisplay {
     clearTimeout(this.waiting);
     this.observer?.disconnect();
     this.input.close();
+    this.files?.close();
     try {
       this.session?.shutdown();
     } catch {

@@ -7,6 +7,7 @@
 
 import { Closed, enter } from "./channel.js";
 import { Clipboard } from "./clipboard.js";
+import { ClipboardFiles } from "./clipboard-files.js";
 import { Countdown } from "./countdown.js";
 import { addStyle, make } from "./elements.js";
 import { Files } from "./files.js";
@@ -44,7 +45,7 @@ const overlay = new Overlay(page);
 const countdown = new Countdown(page);
 const watermark = new Watermark(page);
 const clipboard = new Clipboard();
-const files = new Files();
+const files = protocol === "rdp" ? new ClipboardFiles() : new Files();
 const joining = new Joining(page, {
   answer: (id, agrees) => answerShadow(id, agrees),
   stop: (id) => channel?.tell({ shadow: { stop: id } }),
@@ -66,9 +67,9 @@ toolbar.addPanel("keys", keys.panel, toolbar.keys);
 clipboard.closeButton.onclick = () => toolbar.closePanels();
 keys.closeButton.onclick = () => toolbar.closePanels();
 files.closeButton.onclick = () => toolbar.closePanels();
-page.addEventListener("dragover", (event) => files.secret && event.preventDefault());
+page.addEventListener("dragover", (event) => files.takesFiles && event.preventDefault());
 page.addEventListener("drop", (event) => {
-  if (!files.secret || !event.dataTransfer?.files.length) return;
+  if (!files.takesFiles || !event.dataTransfer?.files.length) return;
   event.preventDefault();
   if (files.panel.hidden) toolbar.toggle("files");
   files.sendAll(event.dataTransfer.files);
@@ -158,7 +159,7 @@ function start(open, policy, secret, door) {
   clipboard.attach(display, policy);
   keyRow.attach(display);
   keys.fill(display.combinations);
-  const hasFiles = files.attach(secret, policy, door);
+  const hasFiles = files.attach({ secret, policy, door, display });
   toolbar.allow({
     files: hasFiles,
     clipboard: policy.clipboard_out === true || (policy.clipboard_in === true && policy.view_only !== true),
