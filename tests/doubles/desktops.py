@@ -63,7 +63,9 @@ class VncServer:
     password = "s3cr3t-1"
     display = -1
 
-    def __init__(self, folder: Path, terminal: bool = True) -> None:
+    def __init__(
+        self, folder: Path, terminal: bool = True, security: tuple[str, ...] = ("-SecurityTypes", "VncAuth")
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.proof = folder / "proof.txt"
@@ -73,7 +75,7 @@ class VncServer:
         password_file.write_bytes(packed.stdout)
         ours, its = os.pipe()
         self.server = self._start(
-            "Xtigervnc", "-displayfd", str(its), "-rfbport", str(self.port), "-interface", ADDRESS, "-SecurityTypes", "VncAuth",
+            "Xtigervnc", "-displayfd", str(its), "-rfbport", str(self.port), "-interface", ADDRESS, *security,
             "-PasswordFile", str(password_file), "-geometry", "1024x768", "-depth", "24", "-AlwaysShared", "-nolisten", "tcp",
             "-desktop", "desk", "-AcceptSetDesktopSize", pass_fds=(its,),
         )  # fmt: skip

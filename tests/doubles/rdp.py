@@ -68,7 +68,7 @@ class XrdpServer:
         self.home = Path("/home") / self.username  # the folders of a test are for its own account alone
         self._folder = folder
         subprocess.run(["useradd", "-m", "-d", str(self.home), "-s", "/bin/bash", self.username], check=True)
-        subprocess.run(["chpasswd"], input=f"{self.username}:{self.password}".encode(), check=True)
+        self.set_password()
         self.proof = self.home / "proof.txt"
         self._certificate()
         start = self.home / "start.sh"
@@ -85,6 +85,10 @@ class XrdpServer:
             self._start("xrdp", "-n", "-c", str(xrdp)),
         ]
         wait_for_port(self.port, self._processes[-1])
+
+    def set_password(self) -> None:
+        """Give the account its password, again if somebody changed it."""
+        subprocess.run(["chpasswd"], input=f"{self.username}:{self.password}".encode(), check=True)
 
     def _certificate(self) -> None:
         """Make the certificate that it shows, and remember what pins it."""

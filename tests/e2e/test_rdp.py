@@ -1,5 +1,6 @@
 """RDP in a real browser, through front and gateway: xrdp with sessions of its own, and a server that takes nobody without NLA."""
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,10 @@ from doubles.desktops import VncServer, free_port, wait_until
 from doubles.portal import Portal, vendor
 from doubles.processes import FrontProcess, GatewayProcess
 from doubles.rdp import ShadowServer, XrdpServer
+from portico.agent.commands import Hands
+from portico.agent.config import load
+from portico.agent.linux import Eyes
+from portico.agent.state import State
 
 Open = Callable[..., Page]
 
@@ -325,3 +330,38 @@ def test_files_cross_both_ways(lab: RdpLab, open_page: Open, tmp_path: Path) -> 
     expect(page.get_by_test_id("files-jobs")).to_contain_text("Sent")
     page.screenshot(path=PICTURES / "rdp-files-sent-wide-light.png")
     assert page.problems == []  # type: ignore[attr-defined]
+
+
+def opens(xrdp: XrdpServer, password: str) -> bool:
+    """Whether a password opens the account, asked as somebody who may not simply become it."""
+    command = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "su", xrdp.username, "-c", "true"]
+    done = subprocess.run(command, input=f"{password}\n", capture_output=True, text=True, check=False, timeout=30)
+    return done.returncode == 0
+
+
+@pytest.mark.capability("S052", "S057", "S077")
+def test_the_agent_gives_a_password_for_once(lab: RdpLab, open_page: Open, tmp_path: Path) -> None:  # noqa: F811
+    """It tells the certificate that xrdp shows, makes a password for the account that opens it, and makes that useless again."""
+    file = tmp_path / "agent.json"
+    settings = {"state": str(tmp_path / "state"), "rdp": {"port": lab.xrdp.port, "account": lab.xrdp.username}}
+    file.write_text(json.dumps({"broker_url": "https://b", "ca_fingerprint": "ab" * 32, **settings}))
+    known = load(str(file))
+    hands = Hands(known, State(known.state), Eyes(known), lambda: None)
+    try:
+        answer = hands.carry_out({"id": "1", "kind": "prepare", "protocol": "rdp", "user": "ada"})
+        assert answer["ok"] and answer["certificates"] == [lab.xrdp.fingerprint]
+        log_in = {"username": answer["username"], "password": answer["password"]}
+        how = {"credentials": log_in, "target": {"certificates": answer["certificates"]}}
+        page = open_page("once", "rdp", how)
+        reaches(page, "connected")
+        assert opens(lab.xrdp, answer["password"])
+        assert hands.carry_out({"id": "2", "kind": "revoke", "protocol": "rdp"})["ok"]
+        page.mouse.click(400, 300)
+        page.keyboard.type("with a password for once\n", delay=20)
+        assert line_in(lab.xrdp.proof, "with a password for once")
+        assert not opens(lab.xrdp, answer["password"])
+        assert answer["password"] not in lab.gateway.log
+        stale = open_page("stale", "rdp", {"credentials": log_in, "target": {"certificates": ["11" * 32]}})
+        reaches(stale, "ended")
+    finally:
+        lab.xrdp.set_password()

@@ -9,8 +9,9 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, List, Optional
 
-from portico.agent.config import Settings, Vnc
+from portico.agent.config import Rdp, Settings, Vnc
 from portico.agent.linux import Eyes, display_environment, find_leader, run, tmux_server
+from portico.agent.rdp import certificates, set_password
 from portico.agent.state import State, write_secret
 from portico.wire.agent import COMMANDS
 
@@ -49,10 +50,12 @@ class Hands:
         return dict(values or {}, id=name, ok=True, error="")
 
     def make_useless(self) -> None:
-        """Replace the VNC password by one that nobody knows."""
+        """Replace the passwords by ones that nobody knows."""
         self._useless_at = None
         if self._settings.vnc:
             _write_vnc_password(self._settings.vnc, _password())
+        if self._settings.rdp:
+            _set_password(self._settings.rdp.account)
 
     def expire(self) -> None:
         """Make a one-time password useless once its time is over."""
@@ -61,11 +64,15 @@ class Hands:
 
     def _prepare(self, command: Dict[str, Any]) -> Dict[str, Any]:
         protocol, user = command.get("protocol"), str(command.get("user", ""))
+        if protocol == "rdp" and self._settings.rdp:
+            return self._prepare_rdp(self._settings.rdp)
         port = {"vnc": self._settings.vnc, "ssh": self._settings.ssh}.get(str(protocol))
         if port is None and protocol in self._settings.protocols:
             # Of this server we know only where it listens: whoever comes brings a password of their own.
-            self._wait_until_ready(str(protocol), self._settings.protocols[str(protocol)])
-            return {"port": self._settings.protocols[str(protocol)], "username": user, "password": ""}
+            number = self._settings.protocols[str(protocol)]
+            self._wait_until_ready(str(protocol), number)
+            shown = {"certificates": certificates(self._settings.address, number)} if protocol == "rdp" else {}
+            return dict(shown, port=number, username=user, password="")
         if port is None:
             raise Failed("this desktop does not speak {}".format(protocol))
         self._wait_until_ready(str(protocol), port.port)
@@ -81,6 +88,13 @@ class Hands:
             self._useless_at = time.monotonic() + PASSWORD_SECONDS
         return values
 
+    def _prepare_rdp(self, rdp: Rdp) -> Dict[str, Any]:
+        self._wait_until_ready("rdp", rdp.port)
+        shown = certificates(self._settings.address, rdp.port)
+        password = _set_password(rdp.account)
+        self._useless_at = time.monotonic() + PASSWORD_SECONDS
+        return {"port": rdp.port, "username": rdp.account, "password": password, "certificates": shown}
+
     def _wait_until_ready(self, protocol: str, port: int) -> None:
         until = time.monotonic() + _READY_SECONDS
         while True:
@@ -94,7 +108,7 @@ class Hands:
             time.sleep(0.1)
 
     def _revoke(self, command: Dict[str, Any]) -> None:
-        if command.get("protocol") == "vnc":
+        if command.get("protocol") in ("vnc", "rdp"):
             self.make_useless()
 
     def _log_out(self, command: Dict[str, Any]) -> None:
@@ -166,6 +180,13 @@ class Hands:
 def _password() -> str:
     # VNC authentication (RFC 6143, section 7.2.2) knows eight characters.
     return "".join(secrets.choice(_LETTERS) for _ in range(8))
+
+
+def _set_password(account: str) -> str:
+    password = secrets.token_urlsafe(24)
+    if not set_password(account, password):
+        raise Failed("the account {} was given no password".format(account))
+    return password
 
 
 def _write_vnc_password(vnc: Vnc, password: str) -> None:

@@ -5,10 +5,12 @@ an OpenStack instance says so. token (one-time) or join_key admit the agent; wit
 All else has a default: state (file for credentials), metadata (false: do not ask for it), listen {address, port}, address,
 login_user, poll time, and what sessions there are:
 vnc {port, display, xauthority, password_file, leader_file}   ssh {port, socket, user_ca_file, host_key_files}
+rdp {port, account}: the agent gives the account (not root) a password for two minutes, each time somebody comes.
 protocols {name: port}: what else the desktop speaks; the agent tells it and knows nothing of its sessions.
 """
 
 import json
+import re
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
@@ -32,6 +34,13 @@ class Ssh(NamedTuple):
     host_key_files: Tuple[str, ...]
 
 
+class Rdp(NamedTuple):
+    """An RDP server such as xrdp, and the account that its sessions run as."""
+
+    port: int
+    account: str
+
+
 class Settings(NamedTuple):
     """All settings. `address` is told to the broker and narrows whose connections are looked at; empty: found out."""
 
@@ -47,6 +56,7 @@ class Settings(NamedTuple):
     login_user: str
     vnc: Optional[Vnc]
     ssh: Optional[Ssh]
+    rdp: Optional[Rdp]
     protocols: Dict[str, int]
     poll_seconds: float
     idle_after_seconds: int
@@ -107,6 +117,7 @@ def _settings(values: Dict[str, Any]) -> Settings:
         login_user=str(values.get("login_user", "")),
         vnc=_vnc(vnc) if vnc else None,
         ssh=_ssh(ssh) if ssh else None,
+        rdp=_rdp(values["rdp"]) if values.get("rdp") else None,
         protocols={str(name): int(port) for name, port in values.get("protocols", {}).items()},
         poll_seconds=float(values.get("poll_seconds", 0.7)),
         idle_after_seconds=int(values.get("idle_after_seconds", 300)),
@@ -121,6 +132,17 @@ def _vnc(values: Dict[str, Any]) -> Vnc:
         str(values["password_file"]),
         str(values["leader_file"]),
     )
+
+
+def _rdp(values: Dict[str, Any]) -> Rdp:
+    return Rdp(int(values.get("port", 3389)), account_name(str(values["account"])))
+
+
+def account_name(name: str) -> str:
+    """Return the name of an account that may be given passwords. Raises ValueError for root and for what is no name."""
+    if name == "root" or not re.match(r"[a-z_][a-z0-9_-]{0,31}$", name):
+        raise ValueError("account must be the name of an ordinary account")
+    return name
 
 
 def _ssh(values: Dict[str, Any]) -> Ssh:

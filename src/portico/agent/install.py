@@ -73,6 +73,12 @@ def main(argv: Sequence[str]) -> int:
         "--ssh-user", metavar="NAME", default="", help="account for terminal sessions by way of sshd and tmux"
     )
     parser.add_argument(
+        "--rdp-user",
+        metavar="NAME",
+        default="",
+        help="account that RDP sessions run as; the agent gives it one-time passwords",
+    )
+    parser.add_argument(
         "--protocol", metavar="NAME=PORT", action="append", default=[], help="also tell the broker of this"
     )
     parser.add_argument("--port", type=int, help="the agent's own port (default: 8080; 0: outbound only)")
@@ -156,14 +162,22 @@ def _settings(arguments: argparse.Namespace, path: str) -> Dict[str, Any]:
     if arguments.protocol:
         values["protocols"] = dict(values.get("protocols", {}), **dict(_protocol(text) for text in arguments.protocol))
     if arguments.ssh_user:
-        if not arguments.ssh_user.replace("-", "").replace("_", "").isalnum() or arguments.ssh_user == "root":
-            raise NotInstalled("--ssh-user wants the name of an ordinary account")
-        values["login_user"] = arguments.ssh_user
+        values["login_user"] = _account(arguments.ssh_user, "--ssh-user")
         values["ssh"] = {
             "port": 22, "socket": "/run/portico-desktop/tmux.sock", "user_ca_file": "/etc/portico/ssh_user_ca.pub",
             "host_key_files": _HOST_KEYS,
         }  # fmt: skip
+    if arguments.rdp_user:
+        values["rdp"] = {"port": 3389, "account": _account(arguments.rdp_user, "--rdp-user")}
+        values.setdefault("login_user", arguments.rdp_user)
     return values
+
+
+def _account(name: str, option: str) -> str:
+    try:
+        return config.account_name(name)
+    except ValueError as problem:
+        raise NotInstalled(option + " wants the name of an ordinary account") from problem
 
 
 def _protocol(text: str) -> Tuple[str, int]:

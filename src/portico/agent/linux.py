@@ -34,6 +34,8 @@ def facts(settings: Settings, port: int, address: str) -> Dict[str, Any]:
         protocols["vnc"] = settings.vnc.port
     if settings.ssh:
         protocols["ssh"] = settings.ssh.port
+    if settings.rdp:
+        protocols["rdp"] = settings.rdp.port
     return {
         "hostname": socket.gethostname(),
         "os_family": "linux",

@@ -4,7 +4,14 @@ from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
 VERSION = b"RFB 003.008\n"
-NONE, VNC_AUTH = 1, 2
+NONE, VNC_AUTH, VENCRYPT = 1, 2, 19
+# VeNCrypt 0.2 (the community's RFB specification, section 7.2.7): what it encrypts with, and how one authenticates within.
+VENCRYPT_VERSION = b"\x00\x02"
+ANONYMOUS, CERTIFICATE = "anonymous", "certificate"
+SUBTYPES = {  # best first: with a certificate that can be checked, without plain passwords where there is a choice
+    261: (CERTIFICATE, VNC_AUTH), 260: (CERTIFICATE, NONE), 262: (CERTIFICATE, VENCRYPT),
+    258: (ANONYMOUS, VNC_AUTH), 257: (ANONYMOUS, NONE), 259: (ANONYMOUS, VENCRYPT),
+}  # fmt: skip
 MAX_REASON = 4096
 
 
@@ -17,10 +24,16 @@ class RfbRefused(Exception):
 
 
 class ServerHandshake:
-    """Our half towards a desktop: authenticate with None or VNC authentication, then stop before ClientInit."""
+    """Our half towards a desktop: authenticate, under VeNCrypt's TLS where it has that, then stop before ClientInit.
 
-    def __init__(self, password: str) -> None:
-        self._password = password
+    When `tls` names a way, the caller starts TLS on the connection, checks the certificate, and goes on with `secured()`.
+    `pinned`: only a desktop that shows a certificate will do.
+    """
+
+    def __init__(self, password: str, username: str = "", *, pinned: bool = False) -> None:
+        self._password, self._username, self._pinned = password, username, pinned
+        self._inner = NONE
+        self.tls = ""
         self._buffer = bytearray()
         self._step = self._version
         self.done = False
@@ -29,7 +42,7 @@ class ServerHandshake:
         """Take what the desktop sent and return what to answer. Raises RfbError, RfbRefused."""
         self._buffer += data
         out = bytearray()
-        while not self.done:
+        while not self.done and not self.tls:
             answer = self._step()
             if answer is None:
                 break
@@ -69,6 +82,11 @@ class ServerHandshake:
         if len(self._buffer) < 1 + count:
             return None
         offered = (self._take(1 + count) or b"")[1:]
+        if VENCRYPT in offered:
+            self._step = self._vencrypt
+            return bytes([VENCRYPT])
+        if self._pinned:
+            raise RfbRefused("offers no TLS, and its certificate is to be checked")
         if NONE in offered:
             self._step = self._result
             return bytes([NONE])
@@ -76,6 +94,55 @@ class ServerHandshake:
             self._step = self._challenge
             return bytes([VNC_AUTH])
         raise RfbRefused(f"offers only security types {sorted(offered)}")
+
+    def _vencrypt(self) -> bytes | None:
+        said = self._take(2)
+        if said is None:
+            return None
+        if said < VENCRYPT_VERSION:
+            raise RfbRefused("VeNCrypt older than 0.2")
+        self._step = self._subtypes
+        return VENCRYPT_VERSION
+
+    def _subtypes(self) -> bytes | None:
+        if len(self._buffer) < 2:
+            return None
+        if self._buffer[0] != 0:
+            raise RfbRefused("turned VeNCrypt 0.2 down")
+        count = self._buffer[1]
+        if len(self._buffer) < 2 + 4 * count:
+            return None
+        said = (self._take(2 + 4 * count) or b"")[2:]
+        offered = {int.from_bytes(said[at : at + 4], "big") for at in range(0, len(said), 4)}
+        fit = [number for number, (way, _) in SUBTYPES.items() if number in offered and self._takes(way)]
+        if not fit:
+            raise RfbRefused(f"offers only VeNCrypt subtypes {sorted(offered)}")
+        self._way, self._inner = SUBTYPES[fit[0]]
+        self._step = self._agreed
+        return fit[0].to_bytes(4, "big")
+
+    def _takes(self, way: str) -> bool:
+        return way == CERTIFICATE or not self._pinned
+
+    def _agreed(self) -> bytes | None:
+        said = self._take(1)
+        if said is None:
+            return None
+        if said != b"\x01":
+            raise RfbRefused("turned TLS down")
+        if self._buffer:
+            raise RfbError("spoke before TLS")
+        self.tls = self._way
+        return b""
+
+    def secured(self) -> bytes:
+        """Go on within TLS; returns what to say first."""
+        self.tls = ""
+        self._step = self._challenge if self._inner == VNC_AUTH else self._result
+        if self._inner != VENCRYPT:
+            return b""
+        username, password = self._username.encode(), self._password.encode()
+        return len(username).to_bytes(4, "big") + len(password).to_bytes(4, "big") + username + password
 
     def _challenge(self) -> bytes | None:
         challenge = self._take(16)

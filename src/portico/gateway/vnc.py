@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import cast
 
 from portico import logs
+from portico.gateway import tls
 from portico.gateway.grant import Grant
 from portico.gateway.refusals import Refused
-from portico.gateway.rfb import ClientHandshake, RfbError, RfbRefused, ServerHandshake
+from portico.gateway.rfb import CERTIFICATE, ClientHandshake, RfbError, RfbRefused, ServerHandshake
 from portico.gateway.rfb_filter import ClientFilter
 from portico.gateway.rfb_server import ServerFilter
 from portico.gateway.sessions import DESKTOP_CLOSED, LEFT, Session
@@ -23,8 +24,11 @@ HANDSHAKE_SECONDS = 10.0
 class VncDesktop(asyncio.Protocol):
     """The desktop's end of a VNC session, and the pipe to its browser."""
 
-    def __init__(self, password: str) -> None:
-        self._handshake = ServerHandshake(password)
+    def __init__(self, grant: Grant) -> None:
+        known, self._pins = grant.credentials, grant.certificates
+        self._handshake = ServerHandshake(known.password, known.username, pinned=bool(self._pins))
+        self._securing: asyncio.Task[None] | None = None
+        self._early = bytearray()  # what came while TLS was being started
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         self._client: ClientHandshake | None = ClientHandshake()
@@ -134,10 +138,15 @@ class VncDesktop(asyncio.Protocol):
 
     def hang_up(self) -> None:
         """Leave the desktop."""
+        if self._securing is not None:
+            self._securing.cancel()
         if self._transport is not None:
             self._transport.close()
 
     def _authenticate(self, data: bytes) -> None:
+        if self._securing is not None:
+            self._early += data
+            return
         try:
             answer = self._handshake.feed(data)
         except (RfbError, RfbRefused) as problem:
@@ -145,10 +154,41 @@ class VncDesktop(asyncio.Protocol):
             return
         if answer and self._transport is not None:
             self._transport.write(answer)
-        if self._handshake.done and self._handshake.rest:
+        if self._handshake.tls:
+            self._securing = asyncio.ensure_future(self._secure())
+        elif self._handshake.done and self._handshake.rest:
             self.ready.set_exception(RfbError("spoke before its turn"))
         elif self._handshake.done:
             self.ready.set_result(None)
+
+    async def _secure(self) -> None:
+        """Go on under TLS. What arrives before the new transport is ours is kept: nothing may be said beside it."""
+        certain = self._handshake.tls == CERTIFICATE
+        context = tls.desktop_context() if certain else tls.anonymous_context()
+        try:
+            assert self._transport is not None
+            transport = await asyncio.get_running_loop().start_tls(
+                self._transport, self, context, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+            if transport is None:
+                raise ConnectionError("closed in the TLS handshake")
+        except (OSError, TimeoutError) as problem:
+            self._fail(RfbError(f"TLS: {problem}"))
+            return
+        self._transport = transport
+        shown = transport.get_extra_info("ssl_object").getpeercert(True) or b""
+        if certain and not tls.is_pinned(shown, self._pins):
+            self._fail(Refused("desktop.changed", "its certificate is not the one that it reported"))
+            return
+        transport.write(self._handshake.secured())
+        self._securing = None
+        early, self._early = bytes(self._early), bytearray()
+        if early:
+            self._authenticate(early)
+
+    def _fail(self, problem: Exception) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(problem)
 
     def _to_browser(self, session: Session, data: bytes) -> None:
         if self._server_filter is not None:
@@ -166,7 +206,7 @@ class VncDesktop(asyncio.Protocol):
 async def connect(grant: Grant) -> VncDesktop:
     """Connect and log in to the desktop of a grant. Raises Refused."""
     loop = asyncio.get_running_loop()
-    desktop = VncDesktop(grant.credentials.password)
+    desktop = VncDesktop(grant)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await loop.create_connection(lambda: desktop, grant.host, grant.port)
@@ -181,7 +221,7 @@ async def connect(grant: Grant) -> VncDesktop:
     except (RfbError, TimeoutError) as problem:
         desktop.hang_up()
         raise Refused("desktop.unreachable", str(problem) or "silent during the handshake") from problem
-    except BaseException:
+    except BaseException:  # Refused among them
         desktop.hang_up()
         raise
     return desktop

@@ -176,35 +176,46 @@ def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[st
     if not desktop.target:
         raise Unavailable("The desktop has no address.")
     plan = plan_of(broker, row.a_pool_assignment_id, row.tenant_id)
-    port, credentials = _credentials(broker, ticket, row, login_name)
+    port, credentials, certificates = _credentials(broker, ticket, row, login_name)
     return {
         "connection": row.id,
         "assignment": assignment.id,
         "epoch": assignment.epoch,
         "user": login_name,
         "protocol": ticket.protocol,
-        "target": {"host": desktop.target, "port": port, "realm": desktop.realm, "deep_colour": plan.deep_colour},
+        "target": {
+            "host": desktop.target,
+            "port": port,
+            "realm": desktop.realm,
+            "deep_colour": plan.deep_colour,
+            "certificates": certificates,
+        },
         "credentials": credentials,
         "policy": policy_of(plan, row.created_at)
         | {"watermark": watermark_of(plan, login_name, desktop.display_name or desktop.name)},
     }
 
 
-def _credentials(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> tuple[int, dict[str, Any]]:
-    """Get a one-time credential for the session: from the agent, or for SSH a certificate of two minutes."""
+def _credentials(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> tuple[int, dict[str, Any], list[str]]:
+    """Get a one-time credential for the session: from the agent, or for SSH a certificate of two minutes.
+
+    Returns the port, the credentials, and the certificates (SHA-256, hex) that the agent saw the desktop's own server show.
+    """
     desktop = desktop_record(part(row, "d_"))
     port = desktop.protocols.get(ticket.protocol, 0)
     if desktop.agent == "not installed":
-        return port, {"username": row.d_login_user, "password": ""}
+        return port, {"username": row.d_login_user, "password": ""}, []
     answer = agent_channel.command(broker, desktop.id, "prepare", {"protocol": ticket.protocol, "user": login_name})
     username = str(answer.get("username") or row.d_login_user)
     port = int(answer.get("port") or port)
+    shown = answer.get("certificates")
+    certificates = [str(one)[:64] for one in shown[:4]] if isinstance(shown, list) else []
     if ticket.protocol != "ssh":
-        return port, {"username": username, "password": str(answer.get("password", ""))}
+        return port, {"username": username, "password": str(answer.get("password", ""))}, certificates
     private, certificate = broker.keys.ssh_login(username, f"portico:{login_name}:{ticket.jti[:12]}", broker.now())
     return port, {
         "username": username, "ssh_key": private, "ssh_certificate": certificate, "ssh_host_keys": list(row.d_ssh_host_keys),
-    }  # fmt: skip
+    }, []  # fmt: skip
 
 
 def report(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,8 @@ Events carry a sequence number that rises within one boot id; the broker orders 
 An agent resends a report until it is answered, and keeps events that it could not deliver (bounded, oldest dropped, with a note).
 
 Commands and their arguments → values:
-prepare   {"protocol": "vnc"|"ssh"|"rdp", "user": str}  → {"port": int, "username": str, "password": str}   one-time credential; for
+prepare   {"protocol": "vnc"|"ssh"|"rdp", "user": str}  → {"port": int, "username": str, "password": str,
+          "certificates": [SHA-256 of what the server shows, hex]? (rdp)}   one-time credential; for
           "ssh" no password: the gateway comes with a certificate of the deployment's user CA for principal `username`
 revoke    {"protocol": str}                   → {}        make the last one-time credential useless
 log_out   {"session": str | null}             → {}        end the session (all of them when null)

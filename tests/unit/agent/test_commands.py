@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from portico.agent.commands import Hands
-from portico.agent.config import load
+from portico.agent.config import BadSettings, load
 from portico.agent.linux import Eyes, facts
 from portico.agent.state import State
 
@@ -33,6 +33,23 @@ def test_a_server_that_only_its_port_is_known_of_is_told_of_and_prepared(tmp_pat
         hands = Hands(settings, state, Eyes(settings), lambda: None)
         answer = hands.carry_out({"id": "1", "kind": "prepare", "protocol": "rdp", "user": "ada"})
         other = hands.carry_out({"id": "2", "kind": "prepare", "protocol": "vnc", "user": "ada"})
-    assert answer == {"id": "1", "ok": True, "error": "", "port": port, "username": "ada", "password": ""}
+    assert answer == {
+        "id": "1",
+        "ok": True,
+        "error": "",
+        "port": port,
+        "username": "ada",
+        "password": "",
+        "certificates": [],
+    }
     assert (other["ok"], state.users()) == (False, {})
     assert facts(settings, 0, "10.0.0.5")["protocols"] == {"rdp": port}
+
+
+@pytest.mark.parametrize("name", ["root", "", "a b", "x:y\nroot:z", "-a"])
+def test_only_an_ordinary_account_is_given_passwords(tmp_path: Path, name: str) -> None:
+    """The settings are refused, rather than a password given to somebody else."""
+    file = tmp_path / "agent.json"
+    file.write_text(json.dumps({"broker_url": "https://b", "ca_fingerprint": "ab" * 32, "rdp": {"account": name}}))
+    with pytest.raises(BadSettings):
+        load(str(file))

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portico.gateway.rfb import ClientHandshake, RfbError, RfbRefused, ServerHandshake, vnc_response
+from portico.gateway.rfb import (
+    ANONYMOUS,
+    CERTIFICATE,
+    ClientHandshake,
+    RfbError,
+    RfbRefused,
+    ServerHandshake,
+    vnc_response,
+)
 from portico.gateway.rfb_filter import ClientFilter
 from portico.gateway.rfb_server import EXTENDED_CLIPBOARD, ServerFilter, carries_text
 
@@ -66,7 +74,7 @@ def test_security_none_is_taken_when_it_is_offered() -> None:
         (b"RFB 003.003\n", RfbError),
         (b"HTTP/1.1 400 Bad Request\r\n", RfbError),
         (b"RFB 003.008\n\x00" + struct.pack(">I", 4) + b"busy", RfbRefused),
-        (b"RFB 003.008\n\x01\x13", RfbRefused),
+        (b"RFB 003.008\n\x01\x10", RfbRefused),
         (b"RFB 003.008\n\x01\x02" + bytes(16) + struct.pack(">II", 1, 5) + b"wrong", RfbRefused),
         (b"RFB 003.008\n\x00" + b"\xff" * 4 + b"x" * 5000, RfbRefused),
     ],
@@ -77,11 +85,64 @@ def test_a_server_that_refuses_or_speaks_otherwise_is_named(said: bytes, trouble
         ServerHandshake("x").feed(said)
 
 
+def vencrypt(*subtypes: int) -> bytes:
+    """What a server says until TLS begins."""
+    listed = b"".join(struct.pack(">I", one) for one in subtypes)
+    return b"RFB 003.008\n\x02\x02\x13" + b"\x00\x02" + b"\x00" + bytes([len(subtypes)]) + listed + b"\x01"
+
+
+@given(sizes)
+def test_vencrypt_is_taken_before_what_goes_in_clear(cuts: list[int]) -> None:
+    """The best subtype is chosen, TLS is asked for, and the challenge is answered within it."""
+    handshake, challenge = ServerHandshake("password"), bytes(range(16))
+    out = b"".join(handshake.feed(piece) for piece in chop(vencrypt(256, 257, 258, 261), cuts))
+    assert out == b"RFB 003.008\n\x13\x00\x02" + struct.pack(">I", 261) and handshake.tls == CERTIFICATE
+    assert handshake.secured() == b"" and not handshake.tls
+    out = b"".join(handshake.feed(piece) for piece in chop(challenge + bytes(4), cuts))
+    assert out == vnc_response("password", challenge) and handshake.done
+
+
+@pytest.mark.parametrize(
+    ("subtype", "way", "first"),
+    [
+        (257, ANONYMOUS, b""), (258, ANONYMOUS, b""), (260, CERTIFICATE, b""),
+        (259, ANONYMOUS, struct.pack(">II", 3, 2) + b"adapw"), (262, CERTIFICATE, struct.pack(">II", 3, 2) + b"adapw"),
+    ],
+)  # fmt: skip
+def test_what_is_said_first_within_tls(subtype: int, way: str, first: bytes) -> None:
+    """Name and password where the server asks for them so; else nothing before its turn."""
+    handshake = ServerHandshake("pw", "ada")
+    handshake.feed(vencrypt(subtype))
+    assert (handshake.tls, handshake.secured()) == (way, first)
+
+
+@pytest.mark.parametrize(
+    ("said", "pinned", "trouble"),
+    [
+        (vencrypt(256), False, RfbRefused), (vencrypt(258), True, RfbRefused), (b"RFB 003.008\n\x01\x01", True, RfbRefused),
+        (vencrypt(261)[:-1] + b"\x00", False, RfbRefused), (vencrypt(261) + b"x", False, RfbError),
+        (b"RFB 003.008\n\x01\x13\x00\x01", False, RfbRefused), (b"RFB 003.008\n\x01\x13\x00\x02\x01\x00", False, RfbRefused),
+    ],
+)  # fmt: skip
+def test_no_password_goes_in_clear_and_a_pin_wants_a_certificate(
+    said: bytes, pinned: bool, trouble: type[Exception]
+) -> None:
+    """Plain without TLS is not taken; who has a certificate to check takes nothing without one; what breaks off is named."""
+    with pytest.raises(trouble):
+        ServerHandshake("pw", "ada", pinned=pinned).feed(said)
+
+
 @given(st.binary(max_size=200), sizes)
 @settings(max_examples=200)
 def test_any_bytes_of_a_server_give_an_answer_or_a_clean_error(said: bytes, cuts: list[int]) -> None:
     """The handshake knows no third way out."""
-    for start in (b"", b"RFB 003.008\n", b"RFB 003.008\n\x01\x02"):
+    for start in (
+        b"",
+        b"RFB 003.008\n",
+        b"RFB 003.008\n\x01\x02",
+        b"RFB 003.008\n\x01\x13",
+        b"RFB 003.008\n\x01\x13\x00\x02",
+    ):
         handshake = ServerHandshake("x")
         try:
             for piece in chop(start + said, cuts):
