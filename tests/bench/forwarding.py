@@ -131,25 +131,25 @@ def _udp(pid: int, port: int) -> float:
 def _idle(pid: int, port: int) -> float:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    before, clients = _memory_kib(pid), []
+    before, clients = memory_kib(pid), []
     for _ in range(IDLE):
         clients.append(socket.create_connection(("127.0.0.1", port)))
     end = monotonic() + 30
     while monotonic() < end and len([*Path(f"/proc/{pid}/fd").iterdir()]) < 2 * IDLE:
         sleep(0.1)
-    grown = _memory_kib(pid) - before
+    grown = memory_kib(pid) - before
     for client in clients:
         client.close()
     return grown / IDLE
 
 
-def _memory_kib(pid: int) -> int:
+def memory_kib(pid: int) -> int:
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Clean", "Private_Dirty")))
 
 
 @contextmanager
-def _running(command: list[str], port: int) -> Iterator[tuple[int, int]]:
+def running(command: list[str], port: int) -> Iterator[tuple[int, int]]:
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = monotonic() + 20
     try:
@@ -170,7 +170,7 @@ def _running(command: list[str], port: int) -> Iterator[tuple[int, int]]:
 @contextmanager
 def _gateway(target: int) -> Iterator[tuple[int, int]]:
     port = free_port()
-    with _running([sys.executable, "-m", "tests.bench.forwarding", str(port), str(target)], port) as found:
+    with running([sys.executable, "-m", "tests.bench.forwarding", str(port), str(target)], port) as found:
         yield found
 
 
@@ -181,7 +181,7 @@ def _haproxy(folder: Path, target: int) -> Iterator[tuple[int, int]]:
         f"global\n nbthread 1\n maxconn 8000\ndefaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n"
         f"listen l\n bind 127.0.0.1:{port}\n server s 127.0.0.1:{target}\n"
     )
-    with _running(["haproxy", "-db", "-f", str(path)], port) as found:
+    with running(["haproxy", "-db", "-f", str(path)], port) as found:
         yield found
 
 
@@ -195,7 +195,7 @@ def _nginx(folder: Path, target: int) -> Iterator[tuple[int, int]]:
         f"stream {{ server {{ listen 127.0.0.1:{port} udp; proxy_pass 127.0.0.1:{target}; proxy_timeout 60s; }}\n"
         f"server {{ listen 127.0.0.1:{port}; proxy_pass 127.0.0.1:{target}; }} }}\n"
     )
-    with _running(["nginx", "-c", str(path), "-p", str(folder)], port) as found:
+    with running(["nginx", "-c", str(path), "-p", str(folder)], port) as found:
         yield found
 
 

@@ -43,6 +43,7 @@ SWEEP_SECONDS = 1.0
 COLLECT_SECONDS = 15.0  # failed handshakes leave few but large cycles, which Python would let lie for long
 DRAIN_SECONDS = 1.0  # for sessions that are being opened when we are told to go
 LAST_REPORT_SECONDS = 2.0
+READ_BUFFER = 4096  # grows for whoever sends more than keys and pointer movements
 TLS_HANDSHAKE_SECONDS = 10.0
 PING_SECONDS = 20.0
 
@@ -187,6 +188,7 @@ class Gateway:
                 ssl_handshake_timeout=TLS_HANDSHAKE_SECONDS,
                 websocket_handshake_timeout=TLS_HANDSHAKE_SECONDS,
                 max_frame_size=MAX_FRAME,
+                read_buffer_init_size=READ_BUFFER,
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=PING_SECONDS,
                 auto_ping_reply_timeout=PING_SECONDS,
