@@ -77,16 +77,19 @@ def test_a_crowd_at_the_door_keeps_nobody_out_and_leaves_no_socket(lab: Lab) -> 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     desktop = VncServer(lab.folder / "vnc", terminal=False)
-    before = descriptors(lab)
+    before, memory = descriptors(lab), lab.gateway.memory_kib()
     try:
         crowd = knock(lab)
         client, answer = lab.enter("vnc", grant_vnc(lab, desktop, "c-1"))
         assert answer["ok"]
         rfb_init(client)
         client.close()
+        most = lab.gateway.memory_kib() - memory
         for one in crowd:
             one.close()
         wait_until(lambda: descriptors(lab) <= before + 5, "the crowd's sockets are closed", 60)
+        left = most // 3
+        wait_until(lambda: lab.gateway.memory_kib() - memory <= left, f"the memory of {most} KiB is given back", 60)
     finally:
         desktop.stop()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket as sockets
 import time
@@ -21,6 +20,7 @@ from portico.gateway.control import Control
 from portico.gateway.doors import Doors
 from portico.gateway.file_door import FileDoor
 from portico.gateway.forwards import Forward, Forwards
+from portico.gateway.memory import keep_tidy
 from portico.gateway.rdgateway import RdGateway
 from portico.gateway.recording import Recorders
 from portico.gateway.reports import Reports
@@ -40,7 +40,6 @@ except ImportError:  # The standard loop serves as well, with somewhat more CPU.
 log = logs.get(__name__)
 
 SWEEP_SECONDS = 1.0
-COLLECT_SECONDS = 15.0  # failed handshakes leave few but large cycles, which Python would let lie for long
 DRAIN_SECONDS = 1.0  # for sessions that are being opened when we are told to go
 LAST_REPORT_SECONDS = 2.0
 READ_BUFFER = 4096  # grows for whoever sends more than keys and pointer movements
@@ -62,7 +61,11 @@ def run_until_signal(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]])
         asyncio.get_running_loop().set_exception_handler(_unexpected)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await main(stop)
+        tidying = asyncio.create_task(keep_tidy())
+        try:
+            await main(stop)
+        finally:
+            tidying.cancel()
 
     try:
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -217,13 +220,8 @@ class Gateway:
             ) from problem
 
     async def _sweep(self) -> None:
-        gc.freeze()  # what is there from the start is no garbage, and need not be looked through again
-        collected = time.monotonic()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            if time.monotonic() - collected >= COLLECT_SECONDS:
-                gc.collect()
-                collected = time.monotonic()
             self._sessions.sweep(time.time(), time.monotonic())
             self._shadows.sweep(time.time(), time.monotonic())
             if self._files is not None:
