@@ -48,6 +48,9 @@ COMMANDS = {
     ),
     "login": Command("portico.cli.logins:login", "log in for further commands, and keep the token", call="argv"),
     "logout": Command("portico.cli.logins:logout", "end that log-in", call="argv"),
+    "tunnel": Command(
+        "portico.connect.command:main", "one's own desktop on a port of this device", call="argv", extra="connect"
+    ),
     "quickstart": Command(
         "portico.cli.quickstart:main",
         "from a clouds.yaml to a pool of desktops that people are offered",

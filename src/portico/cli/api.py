@@ -101,6 +101,11 @@ class Client:
         finally:
             connection.close()
 
+    @property
+    def trust(self) -> ssl.SSLContext | None:
+        """What the broker's certificate is checked by; None where nothing is encrypted, on this machine."""
+        return self._trust
+
     def _connection(self) -> http.client.HTTPConnection:
         if self._trust is None:
             return http.client.HTTPConnection(self._host, self._port or 80, timeout=SECONDS)

@@ -52,6 +52,7 @@ class Client:
     os: str = ""
     user_agent: str = ""
     entrance: str = ""  # the origin of ours by which it came
+    tunnels: bool = False  # it comes by a tunnel, so that no port is opened for it
 
 
 @dataclass(frozen=True, slots=True)

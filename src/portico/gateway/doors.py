@@ -1,4 +1,4 @@
-"""The browser doors `/gw/vnc`, `/gw/rdp` and `/gw/ssh`: who may come in, and what becomes of those who do (wire.gateway)."""
+"""The browser doors `/gw/vnc`, `/gw/rdp` and `/gw/ssh`, and `/gw/tunnel` for clients of a device: who may come in, and what becomes of those who do (wire.gateway)."""
 
 import asyncio
 import time
@@ -22,9 +22,10 @@ from portico.gateway.recording import Recorded, Recorders
 from portico.gateway.refusals import Refused
 from portico.gateway.sessions import Peer, Sessions
 from portico.gateway.shadows import Shadows
+from portico.gateway.tunnels import Tunnels
 from portico.gateway.websocket import Socket, SocketClosed
 from portico.wire.networks import Network, may_reach
-from portico.wire.tickets import SESSION, SHADOW, BadTicket, Ticket, unseal
+from portico.wire.tickets import AGAIN, SESSION, SHADOW, TUNNEL, BadTicket, Ticket, unseal
 
 log = logs.get(__name__)
 
@@ -33,7 +34,8 @@ MAX_PENDING = 256  # sessions being opened at one time
 MAX_SESSIONS = 5000
 KNOCKS_PER_SECOND, KNOCK_BURST = 5.0, 60  # for each address; a whole office may stand behind one
 TRY_LATER = 1013
-PATHS = ("/gw/vnc", "/gw/rdp", "/gw/ssh")
+PATHS = ("/gw/vnc", "/gw/rdp", "/gw/ssh", "/gw/tunnel")
+TUNNELS = "tunnel"
 FILES = "/gw/files"
 Desktop = vnc.VncDesktop | rdp.RdpDesktop | ssh.SshDesktop
 Granted = TypeVar("Granted", Grant, Visit)
@@ -55,6 +57,7 @@ class Doors:
         self._broker = broker
         self.shadows = shadows
         self._sessions = sessions
+        self._tunnels = Tunnels(sessions)
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
         self._proxies = frozenset(proxies)
         self._knocks = Bucket(KNOCKS_PER_SECOND, KNOCK_BURST, time.monotonic)
@@ -100,10 +103,13 @@ class Doors:
         """Return what the ticket of a client of its own grants; it may come again while its session lives. Raises Refused."""
         if self.draining:
             raise Refused("draining")
+        return await self._admit(text, SESSION, protocol, address)
+
+    async def _admit(self, text: str, use: str, protocol: str, address: str) -> Grant:
         ticket = self._check(text, protocol, again=True)
-        if ticket.use != SESSION:
-            raise Refused("ticket.invalid", "a browser's ticket")
-        grant = await self._redeem(text, protocol, address)
+        if ticket.use != use:
+            raise Refused("ticket.invalid", "a ticket for another door")
+        grant = await self._redeem(text, protocol or ticket.protocol, address)
         if grant.recording is not None and grant.recording.required:
             raise Refused("recording.failed", "what a client of its own is sent cannot be recorded")
         return grant
@@ -136,6 +142,10 @@ class Doors:
     async def _open(self, socket: Socket, protocol: str, layout: int, address: str) -> None:
         if self.draining:
             raise Refused("draining")
+        if protocol == TUNNELS:
+            text = (await self._entry(socket)).ticket
+            await self._tunnels.enter(await self._admit(text, TUNNEL, "", address), socket, address)
+            return
         entry = await (self._request(socket) if protocol == "rdp" else self._entry(socket))
         ticket = self._check(entry.ticket, protocol)
         if ticket.use == SHADOW:
@@ -220,9 +230,9 @@ class Doors:
             raise Refused("ticket.invalid", str(problem)) from problem
         if ticket.gateway not in ("*", self.gateway_id):
             raise Refused("ticket.invalid", "for another gateway")
-        if ticket.use == SESSION and not again:
+        if ticket.use in AGAIN and not again:
             raise Refused("ticket.invalid", "not a browser's ticket")
-        if ticket.protocol != protocol or ticket.realm != self.realm:
+        if (protocol and ticket.protocol != protocol) or ticket.realm != self.realm:
             raise Refused("ticket.invalid", "for another protocol or realm")
         return ticket
 

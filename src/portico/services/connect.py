@@ -86,12 +86,17 @@ def connect(
             session_id=me.session_id or "", protocol=chosen, client_address=client.address[:40], created_at=now,
         )  # fmt: skip
         if client.kind in NATIVE:
-            forward_store.add(
-                conn, connection_id, forwards.DIRECT if reach.is_direct(plan, client.address) else "wanted"
-            )
+            forward_store.add(conn, connection_id, _way(plan, client))
         _wake(broker, conn, desktop)
     faults.point("connect.after_connection")
     return view(broker, me, connection_id)
+
+
+def _way(plan: ProtocolPlan, client: Client) -> str:
+    """Return how a client of a device comes to its desktop, as the state that its forward begins in."""
+    if client.tunnels:
+        return forwards.TUNNEL
+    return forwards.DIRECT if reach.is_direct(plan, client.address) else "wanted"
 
 
 def _assignment_for(broker: Broker, me: SignedIn, offer_id: str) -> tuple[Assignment, Desktop] | NoDesktop:

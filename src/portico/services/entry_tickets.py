@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from portico.services.broker import Broker
 from portico.store import connections
-from portico.wire.tickets import ENTRY, LIFE_SECONDS, SESSION, SESSION_SECONDS, Ticket, seal
+from portico.wire.tickets import AGAIN, ENTRY, LIFE_SECONDS, SESSION_SECONDS, Ticket, seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Way:
 
 def issue(broker: Broker, conn: Connection, gateway_id: str | None, way: Way, use: str = ENTRY) -> str:
     """Return a sealed ticket for a gateway; None: whichever of the realm may carry the connection."""
-    life = SESSION_SECONDS if use == SESSION else LIFE_SECONDS
+    life = SESSION_SECONDS if use in AGAIN else LIFE_SECONDS
     now, jti = broker.now(), secrets.token_hex(18)
     connections.add_ticket(conn, jti, way.connection_id, now + timedelta(seconds=life))
     issued = int(now.timestamp())

@@ -14,6 +14,7 @@ from portico.store import connections, fleet, forwards, outbox
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 
+TUNNEL = "tunnel"  # the state of what needs no port of a gateway, since its client comes by a tunnel
 OFF, DIRECT = (
     "off",
     "direct",
@@ -36,8 +37,8 @@ def advance(broker: Broker, row: Any, plan: ProtocolPlan, entrance: str = "") ->
         refusal = _ask(broker, row, plan, entrance)
         if refusal is not None:
             return "waiting", Progress(ConnectStage.CONNECTING, 0.9, refusal)
-    elif row.f_state == "open":
-        return row.state, Progress(ConnectStage.READY, 1.0)
+    elif row.f_state in ("open", TUNNEL):
+        return row.state if row.f_state == "open" else "ready", Progress(ConnectStage.READY, 1.0)
     elif row.f_state in ("failed", "closed"):
         why = row.f_reason if row.f_reason in FAILURES else "forward.closed"
         return "failed", Progress(ConnectStage.FAILED, 0.0, Reason(why))

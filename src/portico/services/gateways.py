@@ -23,7 +23,7 @@ from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 from portico.store.scope import System
-from portico.wire.tickets import SESSION, SHADOW, SKEW_SECONDS, BadTicket, Ticket, key_id, unseal
+from portico.wire.tickets import AGAIN, SHADOW, SKEW_SECONDS, TUNNEL, BadTicket, Ticket, key_id, unseal
 
 TOKEN_SECONDS = 3600
 OPENING = ("ready", "waiting", "open")  # states of a connection that a ticket may open
@@ -121,7 +121,7 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     with broker.db.write() as conn:
         address = str(message.get("client_address", ""))[:40]
         first = connections.redeem(conn, ticket.jti, gateway.id, address, now, now - timedelta(seconds=SKEW_SECONDS))
-        again = not first and ticket.use == SESSION and connections.was_redeemed(conn, ticket.jti, address)
+        again = not first and ticket.use in AGAIN and connections.was_redeemed(conn, ticket.jti, address)
         if not first and not again:
             raise Conflict("The ticket was used before.")
         if ticket.use == SHADOW:
@@ -203,6 +203,8 @@ def _credentials(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> t
     """
     desktop = desktop_record(part(row, "d_"))
     port = desktop.protocols.get(ticket.protocol, 0)
+    if ticket.use == TUNNEL:  # the client logs in itself; each of its connections would else make a new password
+        return port or broker.displays[ticket.protocol].default_port, {"username": "", "password": ""}, []
     if desktop.agent == "not installed":
         return port, {"username": row.d_login_user, "password": ""}, []
     answer = agent_channel.command(broker, desktop.id, "prepare", {"protocol": ticket.protocol, "user": login_name})

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from portico.errors import Conflict
-from portico.services import agent_channel, connect
+from portico.services import agent_channel, connect, forwards
 from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.store import events
@@ -23,7 +23,8 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> LogIn:
     """Have the agent make a password for one's own connection of a client of a device. Raises NotFound, Conflict, AgentUnreachable."""
     row, assignment, desktop = connect.load(broker, me, connection_id)
     seen = connect.view(broker, me, connection_id)
-    if not seen.address or seen.protocol not in PROTOCOLS or desktop.agent == "not installed":
+    has_way = seen.address or row.f_state == forwards.TUNNEL
+    if not has_way or seen.protocol not in PROTOCOLS or desktop.agent == "not installed":
         raise Conflict("There is no one-time password for this way to the desktop. Log in as the desktop asks you to.")
     asked = {"protocol": seen.protocol, "user": me.user.login_name}
     answer = agent_channel.command(broker, desktop.id, "prepare", asked)

@@ -72,6 +72,8 @@ Browser doors, WebSocket, under the portal's origin:  wss://ORIGIN/gw/vnc   wss:
     ssh: the answer also holds "files": a secret that opens wss://ORIGIN/gw/files while this session lives; its first message is
     {"session": secret}, answered {"ok": true, "home": path, "files_in": bool, "files_out": bool, "most": bytes}; what follows stands
     in gateway.transfers
+    wss://ORIGIN/gw/tunnel, for clients of a device: the ticket is a tunnel ticket, the answer {"ok": true}, then binary both ways are
+    the bytes of one TCP connection to the desktop's port; several WebSockets of a connection live at a time
     all: text {"idle_in": seconds | null} to the browser: nobody has used the session, it will end; null when somebody does again
     all: text {"shadow": …} both ways: what stands in gateway.shadows
     all: text {"ping": int} from the browser is answered {"pong": the same}, so that the page can show the round-trip time

@@ -2,7 +2,7 @@
 
 An entry ticket lives 60 s at most and is redeemed once. A session ticket is for clients of their own, which send it again when they
 reconnect: it is first used within five minutes and then good from the same address for as long as its session lives, as the brokers
-see it. A shadow ticket lets somebody join the session of its connection, which is another person's. None holds a secret or a password;
+see it; a tunnel ticket is the same for the door /gw/tunnel. A shadow ticket lets somebody join the session of its connection, which is another person's. None holds a secret or a password;
 they are never put in a URL.
 """
 
@@ -19,7 +19,8 @@ from joserfc.jwk import KeySet, OKPKey
 VERSION = 1
 LIFE_SECONDS = 60
 SESSION_SECONDS = 300
-ENTRY, SESSION, SHADOW = "entry", "session", "shadow"
+ENTRY, SESSION, SHADOW, TUNNEL = "entry", "session", "shadow", "tunnel"
+AGAIN = (SESSION, TUNNEL)  # what may be used again while its session lives
 SKEW_SECONDS = 30
 MAX_LENGTH = 4096
 
@@ -75,7 +76,7 @@ def unseal(text: str, keys: KeySet, now: int, *, again: bool = False) -> Ticket:
         raise BadTicket("not an entry ticket")
     ticket = _read(token.claims)
     until = ticket.expires + SKEW_SECONDS
-    if not ticket.issued - SKEW_SECONDS <= now or (now > until and not (again and ticket.use == SESSION)):
+    if not ticket.issued - SKEW_SECONDS <= now or (now > until and not (again and ticket.use in AGAIN)):
         raise BadTicket("expired or not yet valid")
     return ticket
 
@@ -92,9 +93,9 @@ def _read(claims: Mapping[str, Any]) -> Ticket:
     if not all(isinstance(value, int) and not isinstance(value, bool) for value in numbers.values()):
         raise BadTicket("claims")
     use = claims.get("use", ENTRY)  # absent in tickets of older brokers
-    if use not in (ENTRY, SESSION, SHADOW):
+    if use not in (ENTRY, SHADOW, *AGAIN):
         raise BadTicket("use")
-    longest = SESSION_SECONDS if use == SESSION else LIFE_SECONDS
+    longest = SESSION_SECONDS if use in AGAIN else LIFE_SECONDS
     if numbers["expires"] - numbers["issued"] > longest:  # type: ignore[operator]
         raise BadTicket("lives too long")
     return Ticket(**texts, **numbers, use=use)  # type: ignore[arg-type]

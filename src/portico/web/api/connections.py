@@ -1,5 +1,6 @@
 """What a person is offered, and connecting to it: what Portico Connect and thin clients speak."""
 
+from dataclasses import replace
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -8,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.domain.model import NoDesktop, Offer
-from portico.services import connect, idempotency, one_time, portal, rdp_files
+from portico.services import connect, idempotency, one_time, portal, rdp_files, tunnels
 from portico.services.connect import Connecting
 from portico.web.api.described import answers, errors, record, takes
 from portico.web.api.session import text
@@ -51,10 +52,12 @@ def create(request: Request, me: Me, body: Body) -> Response:
     key = request.headers.get("idempotency-key")
     asked_as = body.get("client")
     kind = "connect" if isinstance(asked_as, dict) and asked_as.get("kind") == "connect" else "api"
+    in_tunnel = kind == "connect" and isinstance(asked_as, dict) and asked_as.get("way") == "tunnel"
     refusal: list[NoDesktop] = []
 
     def act() -> tuple[dict[str, Any], bool]:
-        found = connect.connect(broker_of(request), me, offer, client_of(request, kind), protocol or None)
+        client = replace(client_of(request, kind), tunnels=in_tunnel)
+        found = connect.connect(broker_of(request), me, offer, client, protocol or None)
         if isinstance(found, NoDesktop):
             refusal.append(found)
             return {}, False  # Trying again later is another try.
@@ -64,7 +67,7 @@ def create(request: Request, me: Me, body: Body) -> Response:
     if key is None:
         answer, _ = act()
     else:
-        asked = {"what": "connections", "offer": offer, "protocol": protocol, "client": kind}
+        asked = {"what": "connections", "offer": offer, "protocol": protocol, "client": kind, "tunnel": in_tunnel}
         answer, repeated = idempotency.once(broker_of(request), me.user.id, key, asked, act)
     if refusal:
         return no_desktop(request, refusal[0])
@@ -103,6 +106,14 @@ def password(request: Request, id: str, me: Me) -> Response:
     """Answer what opens the desktop; a VNC viewer asks for it."""
     made = one_time.make(broker_of(request), me, id)
     return JSONResponse({"username": made.username, "password": made.password}, 201, {"Cache-Control": "no-store"})
+
+
+@router.post("/connections/{id}/tunnel", operation_id="create_tunnel", status_code=201,
+             summary="Get a ticket for tunnels: first used within five minutes, then as often as its connection lives",
+             responses=answers(201, record("ticket url", ticket="string", url="string"), "The ticket.") | errors(401, 403, 404, 409, 503))  # fmt: skip
+def tunnel(request: Request, id: str, me: Me) -> Response:
+    """Answer a ticket for a client that speaks TCP through a WebSocket; its connection was begun with `client.way` "tunnel"."""
+    return JSONResponse(tunnels.ticket(broker_of(request), me, id), 201, {"Cache-Control": "no-store"})
 
 
 @router.get("/rdp-publisher", operation_id="get_rdp_publisher", summary="Who signs .rdp files here",
