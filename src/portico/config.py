@@ -27,6 +27,7 @@ class Config:
     # the gateway
     gateway_listen: str = "127.0.0.1:8445"  # the gateway's own HTTPS
     rdgateway_listen: str = "127.0.0.1:8446"  # the gateway's door for RDP clients (RD Gateway); empty: none
+    rdp_listen: str = ""  # where RDP clients come in that know no RD Gateway, such as 0.0.0.0:3389; empty: none
     forward_listen: str = "127.0.0.1"  # the address on which ports for clients' own protocols open; empty: none
     forward_ports: str = "20001-23000"  # those of them that may be any
     may_reach: tuple[

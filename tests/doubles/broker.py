@@ -94,6 +94,7 @@ class BrokerDouble:
         self.tokens = {"token-1"}
         self.realm = "default"
         self.visits: dict[str, dict[str, Any]] = {}  # what a shadow ticket grants, by connection
+        self.routing: dict[str, str] = {}  # routing tokens → connections
         self.reusable: set[str] = set()  # connections whose session tickets are good again
         self.changed = threading.Condition()
         self.prefixes: dict[str, Route] = {}
@@ -256,6 +257,9 @@ class BrokerDouble:
         if not self._known(on):
             return
         self.redeemed.append(asked)
+        if asked["ticket"] in self.routing:
+            on.json(200, self.grants[self.routing[asked["ticket"]]])
+            return
         try:
             ticket = unseal(asked["ticket"], KeySet([self.key]), int(time.time()))
         except BadTicket:

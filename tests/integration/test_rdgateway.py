@@ -6,7 +6,7 @@ import ssl
 import struct
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -33,6 +33,7 @@ class Lab(SimpleNamespace):
     screen: Screen
     folder: Path
     rdgateway_port: int
+    rdp_port: int
 
     def ticket(self, connection: str, credentials: dict[str, Any] | None = None, **policy: Any) -> str:
         """Grant a session at the RDP desktop and return a session ticket for it."""
@@ -44,8 +45,11 @@ class Lab(SimpleNamespace):
     def client(self, ticket: str, port: int, *more: str) -> Iterator[subprocess.Popen[bytes]]:
         """Run xfreerdp through the RD Gateway at a port."""
         log = self.folder / f"xfreerdp-{free_port()}.log"
+        way = ["/v:desk.example", f"/g:127.0.0.1:{port}", "/gt:http", f"/gat:{ticket}"]
+        if ticket.startswith("r."):
+            way = [f"/v:127.0.0.1:{port}", f"/load-balance-info:Cookie: msts={ticket}"]
         command = [
-            "xfreerdp", "/v:desk.example", f"/g:127.0.0.1:{port}", "/gt:http", f"/gat:{ticket}", "/cert:ignore", "/u:ignored", "/p:ignored",
+            "xfreerdp", *way, "/cert:ignore", "/u:ignored", "/p:ignored",
             "/size:800x600", "-grab-keyboard", "/log-level:WARN", *more,
         ]  # fmt: skip
         process = subprocess.Popen(
@@ -80,7 +84,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder = tmp_path_factory.mktemp("rdgateway")
     broker = BrokerDouble(Authority(folder)).start()
     port, rdgateway_port = free_port(), free_port()
-    listen = {"rdgateway_listen": f"127.0.0.1:{rdgateway_port}"}
+    rdp_port = free_port()
+    listen = {"rdgateway_listen": f"127.0.0.1:{rdgateway_port}", "rdp_listen": f"127.0.0.1:{rdp_port}"}
     gateway = GatewayProcess(folder, broker, f"https://localhost:{port}", **listen)
     front = FrontProcess(folder, broker, port, gateway.port, **listen)
     gateway.start()
@@ -88,7 +93,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     desktop, screen = VncServer(folder / "vnc"), Screen()
     shadow = ShadowServer(folder / "shadow", desktop)
     yield Lab(
-        broker=broker, gateway=gateway, front=front, shadow=shadow, screen=screen, folder=folder, rdgateway_port=rdgateway_port
+        broker=broker, gateway=gateway, front=front, shadow=shadow, screen=screen, folder=folder, rdgateway_port=rdgateway_port, rdp_port=rdp_port,
     )  # fmt: skip
     for each in (shadow, screen, desktop, front, gateway, broker):
         each.stop()
@@ -133,6 +138,37 @@ def test_a_ticket_is_good_again_while_its_session_lives(lab: Lab) -> None:
         with lab.client(ticket, lab.rdgateway_port, "/sec:tls"):
             lab.times("opened", "again", time)
         lab.times("closed", "again", time)
+
+
+def test_a_client_without_rd_gateway_comes_by_a_routing_token(lab: Lab) -> None:
+    """By the gateway's own port: the person logs in end to end, a stranger does not get in, and an end is an end."""
+    token = "r.of-the-person"
+    lab.ticket("routed", {"username": "", "password": ""})
+    lab.broker.routing[token] = "routed"
+    me = (f"/u:{lab.shadow.username}", f"/p:{lab.shadow.password}", "/sec:nla")
+    with lab.client(token, lab.rdp_port, *me) as client:
+        lab.opened("routed")
+        wait_until(lambda: typed(lab, "by a routing token"), "nothing typed", 60)
+        lab.broker.tell(kind="close", connection="routed", reason="closed.by_administrator")
+        assert lab.closed("routed")["reason"] == "closed.by_administrator"
+        client.wait(60)
+    asked = len(lab.broker.redeemed)
+    with lab.client("r.of-nobody", lab.rdp_port, *me) as client:
+        client.wait(60)
+    for said in (
+        b"",
+        b"\x03\x00\x00\x13\x0e\xe0\0\0\0\0\0\x01\0\x08\0\x03\0\0\0",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\x03\x00\xff\xff" + bytes(70000),
+    ):
+        with socket.create_connection(("127.0.0.1", lab.rdp_port), 20) as stranger:
+            stranger.sendall(said)
+            stranger.settimeout(30)
+            with suppress(ConnectionResetError):
+                assert stranger.recv(100) == b""
+    # Only what looks like a token is asked about; this client tries again with another protocol.
+    assert {one["ticket"] for one in lab.broker.redeemed[asked:]} == {"r.of-nobody"}
+    assert len([one for one in lab.broker.events("opened") if one["connection"] == "routed"]) == 1
 
 
 def test_an_administrator_ends_it_at_once(lab: Lab) -> None:

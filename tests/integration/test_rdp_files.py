@@ -101,3 +101,29 @@ def test_only_ones_own_rdp_connection_has_a_file(fleet: Fleet) -> None:
     fleet.clock.forward(31)
     with pytest.raises(Unavailable):
         make(fleet, me, mine.id)
+
+
+def test_a_file_for_clients_without_rd_gateway(fleet: Fleet) -> None:
+    """By the gateway's own port, with a token that is kept only as a hash, holds no credentials, and is good again from one address."""
+    me, got, gateway = with_rdp(fleet)
+    broker = replace(fleet.broker, displays={"rdp": Rdp()})
+    with pytest.raises(Conflict, match="no port"):
+        rdp_files.make(broker, me, got.id, by_port=True)
+    assert not rdp_files.has_port(fleet.broker)
+    fleet.change(t.gateways, gateway.id, load={"sessions": 0, "rdp_port": 3390}, public_url="https://gw.example:8445")
+    assert rdp_files.has_port(fleet.broker)
+    text = rdp_files.make(broker, me, got.id, by_port=True)["text"]
+    assert setting(text, "full address") == "gw.example" and setting(text, "server port") == "3390"
+    assert "gatewayhostname" not in text and "LoadBalanceInfo" in setting(text, "signscope")
+    token = setting(text, "loadbalanceinfo").removeprefix("Cookie: msts=")
+    assert token not in str(fleet.rows(t.tickets)) and len(token) <= 64
+    for _ in range(2):
+        grant = redeem(fleet, fleet.again(gateway), token)
+        assert grant["credentials"] == {"username": "", "password": ""} and grant["connection"] == got.id
+    with pytest.raises(Conflict):
+        redeem(fleet, fleet.again(gateway), token, "203.0.113.10")
+    with pytest.raises(Unauthenticated):
+        redeem(fleet, fleet.again(gateway), "r.nothing")
+    connect.disconnect(fleet.broker, me, got.id)
+    with pytest.raises(gateways.Gone):
+        redeem(fleet, fleet.again(gateway), token)

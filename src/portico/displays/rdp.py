@@ -42,6 +42,9 @@ gatewaycredentialssource:i:5
 gatewayaccesstoken:s:{TOKEN}
 """
 
+# Through the gateway's own port: the client sends it this line first, and again when it reconnects.
+ROUTING_TEMPLATE = "loadbalanceinfo:s:Cookie: msts={ROUTING}\n"
+
 
 class Rdp:
     """Shows a desktop by RDP."""
@@ -66,7 +69,8 @@ class Rdp:
             "PRINTERS": "1" if plan.printers else "0",
             "DRIVES": "*" if plan.drives else "",
         }
-        template = TEMPLATE + (GATEWAY_TEMPLATE if "GATEWAY" in values else "")
+        behind = GATEWAY_TEMPLATE if "GATEWAY" in values else ROUTING_TEMPLATE if "ROUTING" in values else ""
+        template = TEMPLATE + behind
         lines = (render(line, values, "line") for line in template.splitlines())
         name = render("{DESKTOP}", {"DESKTOP": target.desktop}, "name") or "desktop"
         return {"kind": "file", "name": f"{name}.rdp", "type": MIME, "text": "".join(f"{line}\r\n" for line in lines)}

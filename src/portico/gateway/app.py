@@ -22,6 +22,7 @@ from portico.gateway.file_door import FileDoor
 from portico.gateway.forwards import Forward, Forwards
 from portico.gateway.memory import keep_tidy
 from portico.gateway.rdgateway import RdGateway
+from portico.gateway.rdp_door import RdpDoor
 from portico.gateway.recording import Recorders
 from portico.gateway.reports import Reports
 from portico.gateway.sessions import Session, Sessions
@@ -115,6 +116,7 @@ class Gateway:
         self._server: asyncio.Server | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._rdgateway: asyncio.Server | None = None
+        self._rdp: RdpDoor | None = None
         self.port = 0
 
     async def start(self) -> None:
@@ -145,6 +147,7 @@ class Gateway:
         certificates = Certificates(*identities.certificate_files(config))
         await self._listen(doors, certificates)
         await self._listen_rdgateway(doors, certificates)
+        await self._listen_rdp(doors, certificates)
         for work in (
             self._reports.run(),
             control.run(),
@@ -162,6 +165,8 @@ class Gateway:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(DRAIN_SECONDS):
                     await self._doors.settled()
+        if self._rdp is not None:
+            self._rdp.close()
         for server in (self._server, self._rdgateway):
             if server is not None:
                 server.close()
@@ -218,6 +223,16 @@ class Gateway:
             raise Invalid(
                 f"Cannot listen on {self._config.rdgateway_listen}: {problem.strerror or problem}"
             ) from problem
+
+    async def _listen_rdp(self, doors: Doors, certificates: Certificates) -> None:
+        if not self._config.rdp_listen:
+            return
+        self._rdp = RdpDoor(doors, self._sessions, certificates.context())
+        try:
+            await self._rdp.listen(*split_listen(self._config.rdp_listen, "rdp_listen"))
+        except OSError as problem:
+            raise Invalid(f"Cannot listen on {self._config.rdp_listen}: {problem.strerror or problem}") from problem
+        self._reports.rdp_port = self._rdp.port
 
     async def _sweep(self) -> None:
         while True:

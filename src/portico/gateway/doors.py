@@ -25,7 +25,7 @@ from portico.gateway.shadows import Shadows
 from portico.gateway.tunnels import Tunnels
 from portico.gateway.websocket import Socket, SocketClosed
 from portico.wire.networks import Network, may_reach
-from portico.wire.tickets import AGAIN, SESSION, SHADOW, TUNNEL, BadTicket, Ticket, unseal
+from portico.wire.tickets import AGAIN, MAX_ROUTING, ROUTING, SESSION, SHADOW, TUNNEL, BadTicket, Ticket, unseal
 
 log = logs.get(__name__)
 
@@ -104,6 +104,17 @@ class Doors:
         if self.draining:
             raise Refused("draining")
         return await self._admit(text, SESSION, protocol, address)
+
+    async def admit_token(self, token: str, address: str) -> Grant:
+        """Return what the routing token of an RDP client grants. Raises Refused."""
+        if self.draining:
+            raise Refused("draining")
+        if not (token.startswith(ROUTING) and token.isascii() and len(token) <= MAX_ROUTING):
+            raise Refused("ticket.invalid", "no routing token of ours")
+        grant = await self._redeem(token, "rdp", address)
+        if grant.recording is not None and grant.recording.required:
+            raise Refused("recording.failed", "what a client of its own is sent cannot be recorded")
+        return grant
 
     async def _admit(self, text: str, use: str, protocol: str, address: str) -> Grant:
         ticket = self._check(text, protocol, again=True)

@@ -83,6 +83,12 @@ class NativeClient(Conversation):
     def __init__(self) -> None:
         super().__init__()
         self._sink: Sink | None = None
+        self.address = ""  # where it is
+
+    @property
+    def attached(self) -> bool:
+        """Whether a session has begun."""
+        return self._sink is not None
 
     @property
     def closed(self) -> bool:
@@ -160,12 +166,20 @@ async def open_desktop(grant: Grant) -> Desktop:
 
 
 async def serve(
-    client: NativeClient, desktop: Desktop, grant: Grant, address: str, sessions: Sessions, context: ssl.SSLContext
+    client: NativeClient,
+    desktop: Desktop,
+    grant: Grant,
+    sessions: Sessions,
+    context: ssl.SSLContext,
+    request: bytes = b"",
 ) -> None:
-    """Lead a client's first messages and begin its session. Raises OSError, ssl.SSLError, TimeoutError, BadX224."""
+    """Lead a client's first messages (`request` is the first one, if it was read already) and begin its session.
+
+    Raises OSError, ssl.SSLError, TimeoutError, BadX224.
+    """
     try:
         async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
-            request = await client.message(x224.tpkt_size)
+            request = request or await client.message(x224.tpkt_size)
             asked = x224.parse_request(request)
             if isinstance(desktop, rdp.RdpDesktop):
                 if not asked.protocols & x224.TLS:
@@ -181,4 +195,4 @@ async def serve(
         desktop.hang_up()
         client.hang_up()
         raise
-    desktop.begin(sessions.open(grant, client, address, desktop.hang_up))
+    desktop.begin(sessions.open(grant, client, client.address, desktop.hang_up))

@@ -111,6 +111,7 @@ class RdGateway:
         loop = asyncio.get_running_loop()
         ours, theirs = sockets.socketpair()
         client = native.NativeClient()
+        client.address = address
         try:
             await loop.connect_accepted_socket(lambda: client, theirs)
             reader, writer = await asyncio.open_connection(sock=ours, limit=CHUNK)
@@ -119,7 +120,7 @@ class RdGateway:
             for each in (ours, theirs):
                 each.close()
             raise
-        serving = native.serve(client, desktop, grant, address, self._sessions, self._context)
+        serving = native.serve(client, desktop, grant, self._sessions, self._context)
         return reader, writer, asyncio.create_task(serving)
 
 

@@ -35,6 +35,7 @@ class Reports:
         self._wake = asyncio.Event()
         self._measured = (time.monotonic(), _cpu_seconds())
         self.boot_id = secrets.token_hex(8)
+        self.rdp_port = 0  # where RDP clients with a routing token come in
 
     def add(self, kind: str, connection: str, reason: str, bytes_in: int, bytes_out: int, **more: object) -> None:
         """Keep an event until a broker has it. When too many wait the oldest go; `live` then repairs what they left."""
@@ -90,7 +91,7 @@ class Reports:
                 "v": VERSION,
                 "boot_id": self.boot_id,
                 "sequence": self._reports,
-                "load": {"sessions": len(live), "cpu": self._cpu()},
+                "load": {"sessions": len(live), "cpu": self._cpu(), "rdp_port": self.rdp_port},
                 "live": live,
                 "events": events,
             }

@@ -1,5 +1,6 @@
 """Tickets for gateways (wire.tickets): recorded before they are handed out, so that each is redeemed once."""
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,7 +9,7 @@ from sqlalchemy import Connection
 
 from portico.services.broker import Broker
 from portico.store import connections
-from portico.wire.tickets import AGAIN, ENTRY, LIFE_SECONDS, SESSION_SECONDS, Ticket, seal
+from portico.wire.tickets import AGAIN, ENTRY, LIFE_SECONDS, ROUTING, SESSION_SECONDS, Ticket, seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,18 @@ class Way:
     user_id: str
     protocol: str
     realm: str
+
+
+def issue_routing(broker: Broker, conn: Connection, connection_id: str) -> str:
+    """Return a routing token for an RDP client, good like a session ticket; only what it hashes to is kept."""
+    token = ROUTING + secrets.token_urlsafe(32)
+    connections.add_ticket(conn, routing_id(token), connection_id, broker.now() + timedelta(seconds=SESSION_SECONDS))
+    return token
+
+
+def routing_id(token: str) -> str:
+    """Return under which name a routing token is kept."""
+    return hashlib.sha256(token.encode()).hexdigest()[:36]
 
 
 def issue(broker: Broker, conn: Connection, gateway_id: str | None, way: Way, use: str = ENTRY) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from portico.domain.access import Actor, Level
 from portico.domain.states import USABLE, Event
 from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Unauthenticated, Unavailable
-from portico.services import agent_channel, endings, evidence, forwards, reach, recordings, shadowing
+from portico.services import agent_channel, endings, entry_tickets, evidence, forwards, reach, recordings, shadowing
 from portico.services.broker import Broker
 from portico.services.guards import require
 from portico.services.session_policy import plan_of, policy_of, watermark_of
@@ -23,7 +23,18 @@ from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 from portico.store.scope import System
-from portico.wire.tickets import AGAIN, SHADOW, SKEW_SECONDS, TUNNEL, BadTicket, Ticket, key_id, unseal
+from portico.wire.tickets import (
+    AGAIN,
+    ROUTING,
+    SESSION,
+    SHADOW,
+    SKEW_SECONDS,
+    TUNNEL,
+    BadTicket,
+    Ticket,
+    key_id,
+    unseal,
+)
 
 TOKEN_SECONDS = 3600
 OPENING = ("ready", "waiting", "open")  # states of a connection that a ticket may open
@@ -115,7 +126,9 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     Raises Unauthenticated (forged, expired), Denied (another gateway's), Conflict (used), Gone, Unavailable.
     """
     now = broker.now()
-    ticket = _unseal(broker, _text(message, "ticket", 4096))
+    text = _text(message, "ticket", 4096)
+    by_token = text.startswith(ROUTING)
+    ticket = _by_token(broker, text, gateway) if by_token else _unseal(broker, text)
     if ticket.gateway not in ("*", gateway.id) or ticket.realm != gateway.realm:
         raise Denied("The ticket is for another gateway.")
     with broker.db.write() as conn:
@@ -142,7 +155,7 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
         user, shadowed = users.get_row(conn, _SCOPE, assignment.user_id), shadowing.is_expected(broker, conn, row.id)
     if user is None or user.disabled:
         raise Gone("This account is switched off.")
-    grant = _grant(broker, ticket, row, user.login_name)
+    grant = _grant(broker, ticket, row, user.login_name, bare=by_token)
     wanted = recordings.expect(broker, plan, row, ticket.protocol, user.login_name)
     return {**grant, "entry": entry, "shadowed": shadowed} | ({"recording": wanted} if wanted else {})
 
@@ -160,6 +173,19 @@ def _may_come_back(row: Any) -> bool:
     return row.state == "closed" and row.close_reason not in ENDED
 
 
+def _by_token(broker: Broker, token: str, gateway: GatewayId) -> Ticket:
+    """Return the session ticket that a routing token stands for. Raises Unauthenticated."""
+    jti = entry_tickets.routing_id(token)
+    with broker.db.read() as conn:
+        connection_id = connections.find_ticket(conn, jti)
+        row = connections.find(conn, _SCOPE, connection_id) if connection_id else None
+    if row is None:
+        raise Unauthenticated("The routing token is unknown.")
+    return Ticket(
+        jti, row.id, row.assignment_id, row.user_id, "rdp", desktop_record(part(row, "d_")).realm, "*", row.a_epoch, 0, 0, SESSION
+    )  # fmt: skip
+
+
 def _unseal(broker: Broker, text: str) -> Ticket:
     """Check a ticket; one that is signed with a key that we do not know sends us to look whether another broker rotated."""
     now = int(broker.now().timestamp())
@@ -171,12 +197,15 @@ def _unseal(broker: Broker, text: str) -> Ticket:
         raise Unauthenticated("The ticket is not valid.", detail=str(problem)) from problem
 
 
-def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> dict[str, Any]:
+def _grant(broker: Broker, ticket: Ticket, row: Any, login_name: str, *, bare: bool) -> dict[str, Any]:
+    """Tell where to connect and with what; `bare`: a token that went in clear opens no desktop, so its holder logs in there."""
     assignment, desktop = assignment_record(part(row, "a_")), desktop_record(part(row, "d_"))
     if not desktop.target:
         raise Unavailable("The desktop has no address.")
     plan = plan_of(broker, row.a_pool_assignment_id, row.tenant_id)
     port, credentials, certificates = _credentials(broker, ticket, row, login_name)
+    if bare:
+        credentials = {"username": "", "password": ""}
     return {
         "connection": row.id,
         "assignment": assignment.id,

@@ -22,6 +22,7 @@ SCOPE = (
     ("gatewayusagemethod", "GatewayUsageMethod"),
     ("gatewayprofileusagemethod", "GatewayProfileUsageMethod"),
     ("gatewaycredentialssource", "GatewayCredentialsSource"),
+    ("loadbalanceinfo", "LoadBalanceInfo"),
     ("authentication level", "Authentication Level"),
     ("prompt for credentials", "Prompt For Credentials"),
     ("enablecredsspsupport", "EnableCredSspSupport"),

@@ -75,6 +75,11 @@ def redeem(conn: Connection, jti: str, gateway_id: str, address: str, now: datet
     return conn.execute(update(tickets).where(unused).values(values)).rowcount == 1
 
 
+def find_ticket(conn: Connection, jti: str) -> str | None:
+    """Return the connection that a ticket is for."""
+    return conn.scalar(select(tickets.c.connection_id).where(tickets.c.jti == jti))
+
+
 def was_redeemed(conn: Connection, jti: str, address: str) -> bool:
     """Tell whether a ticket was used before, and from this address."""
     used = (tickets.c.jti == jti) & tickets.c.redeemed_at.is_not(None) & (tickets.c.redeemed_from == address)

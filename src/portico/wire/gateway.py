@@ -56,6 +56,9 @@ GRANT of a shadow ticket   {"connection": str, "protocol": str, "realm": str,
           to the person's page; told back are the events "shadow.opened" and "shadow.closed" with "shadow": its id and "reason":
           "shadow.left" (the helper's line ended, and may come back) or "shadow.ended" (the person or the broker ended it).
 
+Redeemed in place of a ticket can be a routing token ("r." and a random text) of an RDP client: good like a session ticket, for any
+gateway of the desktop's realm, and its GRANT holds no credentials.
+
 Tickets (wire.tickets) are EdDSA-signed and single use: the gateway checks the signature offline, then redeems. If no broker answers in
 2 s a gateway refuses new entry tickets that need credentials (they come only with the GRANT) and says so; running sessions go on.
 

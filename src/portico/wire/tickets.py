@@ -22,6 +22,10 @@ SESSION_SECONDS = 300
 ENTRY, SESSION, SHADOW, TUNNEL = "entry", "session", "shadow", "tunnel"
 AGAIN = (SESSION, TUNNEL)  # what may be used again while its session lives
 SKEW_SECONDS = 30
+ROUTING, MAX_ROUTING = (
+    "r.",
+    64,
+)  # a routing token: a random text, since the first message of RDP has no place for a ticket
 MAX_LENGTH = 4096
 
 

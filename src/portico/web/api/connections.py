@@ -25,6 +25,12 @@ _KEY = {
     "description": "A repetition with the same key gets the first one's answer.",
     "schema": {"type": "string", "maxLength": idempotency.MAX_KEY},
 }
+_WAY = {
+    "name": "way",
+    "in": "query",
+    "description": 'By RD Gateway, or with "port" by a gateway\'s own port for clients that know none.',
+    "schema": {"type": "string", "enum": ["gateway", "port"]},
+}
 _WANTED = record("offer", offer="string", protocol="string", client="object")
 
 
@@ -92,10 +98,11 @@ def ticket(request: Request, id: str, me: Me) -> Response:
 
 @router.post("/connections/{id}/rdp-file", operation_id="create_rdp_file", status_code=201,
              summary="Get a signed .rdp file for an RDP client, to be opened within five minutes",
-             responses=answers(201, record("file name type text", name="string", type="string", text="string"), "The file.") | errors(401, 403, 404, 409, 503))  # fmt: skip
+             responses=answers(201, record("file name type text", name="string", type="string", text="string"), "The file.") | errors(401, 403, 404, 409, 503),
+             openapi_extra={"parameters": [_WAY]})  # fmt: skip
 def rdp_file(request: Request, id: str, me: Me) -> Response:
     """Answer a file that leads through a gateway; it holds a ticket and no password."""
-    made = rdp_files.make(broker_of(request), me, id)
+    made = rdp_files.make(broker_of(request), me, id, by_port=request.query_params.get("way") == "port")
     return JSONResponse({name: made[name] for name in ("name", "type", "text")}, 201, {"Cache-Control": "no-store"})
 
 

@@ -58,7 +58,11 @@ def give_file(request: Request, form: Annotated[FormData, Depends(posted)], conn
     broker, me = broker_of(request), request.state.me
     found = connect.view(broker, me, connection_id)
     is_own = found.launch is not None and found.launch["kind"] == "file"
-    made = found.launch if is_own and found.launch else rdp_files.make(broker, me, connection_id)
+    made = (
+        found.launch
+        if is_own and found.launch
+        else rdp_files.make(broker, me, connection_id, by_port=form.get("way") == "port")
+    )
     name = made["name"].encode("ascii", "ignore").decode().replace('"', "") or "desktop"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     return Response(made["text"].encode(), media_type=made["type"], headers=headers)
@@ -109,6 +113,7 @@ def _arrival(
         ARRIVAL,
         me,
         connection=found,
+        has_port=as_file and rdp_files.has_port(broker_of(request)),
         stages=STAGES,
         now_at=now,
         waiting=found.state == "waiting",
