@@ -138,3 +138,21 @@ def test_a_person_makes_uses_and_revokes_an_api_token(client: TestClient) -> Non
     assert 'id="token-name-error"' in wrong.text
     client.cookies.clear()
     assert client.get("/api/v1/pools", headers=bearer).status_code == 401
+
+
+@pytest.mark.capability("S031", "S068")
+def test_gateways_are_grouped_in_the_console(client: TestClient, broker: Broker) -> None:
+    """A group is made and changed by form, each wrong field is told beside it, and the list of gateways says who signs RDP files."""
+    csrf = log_in(client)
+    assert 'name="may_reach"' in client.get("/admin/gateway-groups/new").text
+    wrong = {"csrf": csrf, "name": "near", "balance": "all", "public_url": "nonsense", "may_reach": "here"}
+    text = client.post("/admin/gateway-groups/new", data=wrong, headers=SAME).text
+    assert "here is not a network." in text and "without a path" in text
+    right = {**wrong, "public_url": "https://all.example", "may_reach": "10.0.0.0/8"}
+    answer = client.post("/admin/gateway-groups/new", data=right, headers=SAME)
+    assert answer.status_code == 303, answer.text
+    text = client.get("/admin/gateway-groups").text
+    assert "near" in text and "10.0.0.0/8" in text
+    assert "near" in client.get("/admin/protocol-plans/new").text
+    assert broker.keys.rdp_thumbprint in client.get("/admin/gateways").text
+    assert "created the gateway group" in client.get("/admin/events").text

@@ -211,7 +211,7 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         ),
         "recording": Spec(
             "Record sessions",
-            "On: what people see is recorded, and a session goes on where that fails. Required: it does not. Clients of a device cannot be recorded, so they are refused.",
+            "What people see in the browser. Clients of a device cannot be recorded, so they are refused.",
             choices=("off", "on", "required"),
         ),
         "shadowing": Spec(
@@ -273,8 +273,8 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "name": NAME,
         "balance": Spec(
             "Who is chosen",
-            "Fewest: the gateway with the fewest sessions. Entrance: the one at whose address the person logged in, else the one with the "
-            "fewest. All: any of them, since a balancer before them chooses.",
+            "Where sites have addresses of their own, people can stay at the gateway at whose address they logged in; others get the one "
+            "with the fewest sessions. Behind a balancer any of them takes anybody.",
             choices=("fewest", "entrance", "all"),
         ),
         "public_url": Spec(

@@ -150,6 +150,11 @@ class KeyRing:
         return x509.load_pem_x509_certificate(row.public.encode()), key
 
     @property
+    def rdp_certificate_pem(self) -> str:
+        """The certificate by which .rdp files are signed, in PEM."""
+        return self.rdp_signer[0].public_bytes(serialization.Encoding.PEM).decode()
+
+    @property
     def rdp_thumbprint(self) -> str:
         """The SHA-1 thumbprint of that certificate, in hex, by which Windows' policies name trusted publishers."""
         return self.rdp_signer[0].fingerprint(hashes.SHA1()).hex().upper()  # noqa: S303  (Windows asks for SHA-1)

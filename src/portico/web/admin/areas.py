@@ -304,7 +304,7 @@ _AREAS = (
         deletes=True, facts=("load.sessions", "heartbeat_at"), topics="gateways", group=GATEWAYS, family=N_("Gateways"),
     ),
     Area(
-        "gateway-groups", N_("Groups"), N_("gateway group"), "waypoints", "gateways",
+        "gateway-groups", N_("Gateway groups"), N_("gateway group"), "waypoints", "gateways",
         N_("Gateways of a group stand in for one another. A group says which networks they lead into, and which of them is chosen."),
         (_name(), Column("balance", N_("Who is chosen"), sorts=False), Column("may_reach", N_("May reach"), "mono", sorts=False),
          Column("updated_at", N_("Changed"), "time")),

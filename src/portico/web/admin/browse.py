@@ -81,6 +81,7 @@ def browse(
         wrong=wrong,
         link=lambda **more: link(request, **more),
         realms=reach.realms(broker, me.actor) if noun == "gateways" else [],
+        publisher=broker.keys if noun == "gateways" else None,
         bulk=BULK if area.bulk and access.may(me.actor, area.access, access.Level.EDIT) else {},
     )
 

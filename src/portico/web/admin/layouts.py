@@ -43,6 +43,7 @@ DAYS = tuple(
 )
 KINDS = {
     "provisioning.time_limits.start": "time", "provisioning.time_limits.stop": "time", f"{PLACEMENT}.metadata": "pairs",
+    "may_reach": "words", "direct_from": "words",
 }  # fmt: skip
 LINES = ("assignments", "rule.rules", "provisioning.time_limits", "provisioning.actions")
 ORDERS = {"protocols": ("vnc", "ssh", "rdp", "rgs", "tgx", "nomachine", "dcv", "pcoip")}
@@ -62,6 +63,11 @@ WORDS = {
     "desktop": N_("Name of the desktop"), "pool": N_("Name of the pool"), "display name": N_("Display name"),
     "eq": N_("is"), "ne": N_("is not"), "ct": N_("contains"), "nc": N_("does not contain"), "bw": N_("begins with"),
     "ew": N_("ends with"), "gt": N_("is more than"), "lt": N_("is less than"), "ip": N_("is in network"), "np": N_("is not in network"),
+}  # fmt: skip
+# Words of one field, where the same value means something else in another.
+FIELD_WORDS = {
+    "shadowing": {"off": N_("Nobody may"), "view": N_("To watch"), "control": N_("To watch, and to help")},
+    "recording": {"off": N_("No"), "on": N_("Yes; a session goes on where it fails"), "required": N_("Yes; without it there is no session")},
 }  # fmt: skip
 AREA_WORDS = {
     "centers": N_("Centers"), "images": N_("Images"), "desktops": N_("Desktops"), "pools": N_("Pools"), "policies": N_("Policies"),
@@ -118,7 +124,9 @@ def _widget(broker: Broker, actor: Actor, info: Any, path: str = "") -> Widget:
             made,
             kind="choice",
             required=True,
-            options=tuple(Option(value, WORDS.get(value, value)) for value in info.choices),
+            options=tuple(
+                Option(value, (WORDS | FIELD_WORDS.get(name, {})).get(value, value)) for value in info.choices
+            ),
         )
     elif name in KINDS:
         made = replace(made, kind=KINDS[name])

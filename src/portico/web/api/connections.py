@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -128,9 +127,7 @@ def tunnel(request: Request, id: str, me: Me) -> Response:
 def rdp_publisher(request: Request, me: Me) -> Response:
     """Answer the certificate for the policies of Windows that name trusted publishers of .rdp files."""
     keys = broker_of(request).keys
-    certificate, _ = keys.rdp_signer
-    pem = certificate.public_bytes(Encoding.PEM).decode()
-    return JSONResponse({"certificate": pem, "thumbprint": keys.rdp_thumbprint})
+    return JSONResponse({"certificate": keys.rdp_certificate_pem, "thumbprint": keys.rdp_thumbprint})
 
 
 @router.delete("/connections/{id}", operation_id="delete_connection", status_code=204,
