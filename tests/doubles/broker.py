@@ -181,7 +181,7 @@ class BrokerDouble:
     def grant(self, connection: str, protocol: str, host: str, port: int, credentials: Any, **policy: Any) -> None:
         """Grant a session at a desktop to whoever redeems a ticket for this connection."""
         switches = {
-            "clipboard_in": True, "clipboard_out": True, "files_in": True, "files_out": True, "drives": True, "printers": True,
+            "clipboard_in": True, "clipboard_out": True, "files_in": True, "files_out": True, "drives": True, "printers": True, "usb": True,
             "view_only": False, "idle_seconds": None,
         }  # fmt: skip
         self.grants[connection] = {

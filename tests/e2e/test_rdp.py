@@ -365,3 +365,18 @@ def test_the_agent_gives_a_password_for_once(lab: RdpLab, open_page: Open, tmp_p
         reaches(stale, "ended")
     finally:
         lab.xrdp.set_password()
+
+
+@pytest.mark.capability("S052", "S057")
+def test_a_plan_without_usb_leaves_everything_else(lab: RdpLab, open_page: Open) -> None:  # noqa: F811
+    """What the desktop says is read for its wishes all the time; pictures, keys, the clipboard and sizes go on as ever."""
+    page = open_page("no-usb", "rdp", {"usb": False})
+    reaches(page, "connected")
+    page.mouse.click(400, 300)
+    page.keyboard.type("without usb\n", delay=20)
+    assert line_in(lab.xrdp.proof, "without usb")
+    copy_on_desktop(lab.xrdp, "no usb ñ")
+    page.mouse.move(700, 2)
+    page.get_by_test_id("toolbar-clipboard").click()
+    expect(page.get_by_test_id("clipboard-text")).to_have_value("no usb ñ", timeout=60_000)
+    assert page.problems == []  # type: ignore[attr-defined]

@@ -130,6 +130,13 @@ def test_without_a_password_of_ours_tls_and_nla_go_end_to_end(lab: Lab) -> None:
         )
 
 
+def test_a_plan_without_usb_stands_between(lab: Lab) -> None:
+    """The client's session is read for what the desktop wishes; without a password of ours the desktop asks for one itself."""
+    with lab.client(lab.ticket("no-usb", usb=False), lab.front.port, "/sec:tls"):
+        lab.opened("no-usb")
+        wait_until(lambda: typed(lab, "without usb"), "nothing typed", 60)
+
+
 def test_a_ticket_is_good_again_while_its_session_lives(lab: Lab) -> None:
     """A client that reconnects sends the same ticket; the broker decides whether it is still good."""
     ticket = lab.ticket("again")

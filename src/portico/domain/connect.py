@@ -26,7 +26,7 @@ from portico.domain.states import IN_FLIGHT, USABLE
 # Clients that carry a protocol themselves, and which ones; everyone else works in the browser, through the gateway.
 NATIVE: Mapping[str, frozenset[str] | None] = {"connect": None, "pcoip": frozenset({"pcoip"})}
 # What a plan may forbid, and only a gateway that understands the protocol can hold to.
-BLIND = ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers")
+BLIND = ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "usb")
 
 
 class ConnectStage(StrEnum):

@@ -19,6 +19,7 @@ class ProtocolPlan:
     files_out: bool = True
     drives: bool = True
     printers: bool = True
+    usb: bool = True
     view_only: bool = False
     idle_minutes: int | None = None  # without input for so long ends the session; None: never
     max_minutes: int | None = None  # how long a connection may last; None: for ever

@@ -33,6 +33,7 @@ class SessionPolicy:
     files_out: bool
     drives: bool
     printers: bool
+    usb: bool
     view_only: bool
     idle_seconds: int | None
     expires_at: float | None
@@ -112,6 +113,7 @@ def parse_grant(fields: Mapping[str, Any]) -> Grant:
             files_out=_get(policy, "files_out", bool, False),
             drives=_get(policy, "drives", bool, False),
             printers=_get(policy, "printers", bool, False),
+            usb=_get(policy, "usb", bool, False),
             view_only=_get(policy, "view_only", bool, False),
             idle_seconds=_get(policy, "idle_seconds", int, None),
             expires_at=_moment(policy.get("expires_at")),

@@ -148,7 +148,7 @@ Desktop = rdp.RdpDesktop | RawDesktop
 def stands_between(grant: Grant) -> bool:
     """Tell whether the gateway must see the session in clear: to log in, or to hold to the policy."""
     policy, allowed = grant.policy, rdp.switches(grant)
-    free = not (allowed.closed or allowed.judged or policy.view_only or policy.idle_seconds is not None)
+    free = policy.usb and not (allowed.closed or allowed.judged or policy.view_only or policy.idle_seconds is not None)
     return bool(grant.credentials.password) or not free
 
 

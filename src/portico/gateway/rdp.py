@@ -11,6 +11,7 @@ from portico.gateway.conversation import Conversation
 from portico.gateway.entry import Entry, LogIn
 from portico.gateway.grant import Credentials, Grant
 from portico.gateway.rdp_channels import Switches
+from portico.gateway.rdp_dynamic import USB, DynamicChannels
 from portico.gateway.rdp_filter import NOT_FOR_ONLOOKERS, Filter, Greeting
 from portico.gateway.rdp_settings import BadRdp, Settings
 from portico.gateway.refusals import Refused
@@ -26,7 +27,13 @@ def switches(grant: Grant) -> Switches:
     """Return what the grant allows on the channels."""
     policy = grant.policy
     return Switches(
-        policy.clipboard_in, policy.clipboard_out, policy.files_in, policy.files_out, policy.drives, policy.printers
+        policy.clipboard_in,
+        policy.clipboard_out,
+        policy.files_in,
+        policy.files_out,
+        policy.drives,
+        policy.printers,
+        policy.usb,
     )
 
 
@@ -38,6 +45,7 @@ class RdpDesktop(Conversation):
         self._session: Session | None = None
         self._filter: Filter | None = None
         self._greeting: Greeting | None = None
+        self._dynamic: DynamicChannels | None = None
         self.certificate = b""
         self.selected = 0
         self.flags = 0
@@ -155,13 +163,15 @@ class RdpDesktop(Conversation):
 
     def _to_browser(self, session: Session, data: bytes) -> None:
         messages = [data]
-        if self._greeting is not None:
-            try:
+        try:
+            if self._greeting is not None:
                 messages = self._greet(self._greeting, data)
-            except BadRdp as problem:
-                log.warning("desktop broke the protocol", connection=session.grant.connection, because=str(problem))
-                session.end("session.ended")
-                return
+            if self._dynamic is not None:
+                messages = self._without_forbidden(self._dynamic, messages)
+        except BadRdp as problem:
+            log.warning("desktop broke the protocol", connection=session.grant.connection, because=str(problem))
+            session.end("session.ended")
+            return
         for message in messages:
             session.bytes_out += len(message)
             session.socket.send_bytes(message)
@@ -170,9 +180,23 @@ class RdpDesktop(Conversation):
         messages = greeting.feed(data)
         if messages and self._filter is not None and self._filter.curious:
             self._filter.learn(messages[0])
+            if self._filter.dynamic:
+                self._dynamic = DynamicChannels(self._filter.dynamic, frozenset({USB}))
         if greeting.over:
             self._greeting = None
         return messages
+
+    def _without_forbidden(self, dynamic: DynamicChannels, messages: list[bytes]) -> list[bytes]:
+        """Keep the desktop's wishes for forbidden channels from the client, and answer them in its stead."""
+        passed = []
+        for message in messages:
+            heard, answers = dynamic.feed(message)
+            for answer in answers:
+                assert self._filter is not None
+                self.write(self._filter.answer(answer))
+            if heard:
+                passed.append(heard)
+        return passed
 
     def answer_to(self, protocols: int) -> None:
         """Let the desktop's first message say that the client asked for these security protocols, as the client did ask for them."""

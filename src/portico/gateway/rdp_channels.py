@@ -32,6 +32,7 @@ class Switches:
     files_out: bool
     drives: bool
     printers: bool
+    usb: bool = True
 
     @property
     def closed(self) -> frozenset[str]:

@@ -17,6 +17,7 @@ from portico.gateway.rdp_settings import (
     channel_names,
     is_info,
     server_blocks,
+    without_compression,
     write_asked,
     write_info,
     write_settings,
@@ -25,6 +26,7 @@ from portico.gateway.rdp_settings import (
 FAST_PATH, TPKT = 0, 3  # the two lowest bits of a message's first byte
 DATA_PDU, INPUT_PDU, FONT_MAP = 0x7, 0x1C, 0x28  # 2.2.8.1.1.1.1, 2.2.8.1.1.1.2
 SEND_INDICATION = 0x68  # MCS SendDataIndication, T.125
+DYNAMIC = "drdynvc"
 MAX_SETUP = 64  # messages until the log-in
 SC_NET = 0x0C03
 # Channels that carry input beside the main one, or that a mere onlooker has no use for.
@@ -164,12 +166,14 @@ class Filter:
         self._names: list[str] = []
         self._judges: dict[int, Channel] = {}
         self._learnt = False
+        self._initiator = 0
+        self.dynamic = 0  # the number of the channel drdynvc, where what goes in it is judged
         self.inputs = 0
 
     @property
     def curious(self) -> bool:
         """Whether the desktop's first message must be shown to `learn`."""
-        return bool(self._switches.judged) and not self._learnt
+        return bool(self._switches.judged or not self._switches.usb) and not self._learnt
 
     def learn(self, message: bytes) -> None:
         """Read the numbers of the channels from a server's MCS Connect Response (2.2.1.4). Raises BadRdp."""
@@ -188,6 +192,8 @@ class Filter:
         for name, number in zip(self._names, numbers, strict=False):
             if name in self._switches.judged:
                 self._judges[number] = channel_for(name, self._switches)
+            if name == DYNAMIC and not self._switches.usb:
+                self.dynamic = number
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes of the client and return those for the desktop. Raises BadRdp, after which nothing may pass."""
@@ -219,7 +225,15 @@ class Filter:
         if not is_info(message):
             return message
         self._setup = None
+        (self._initiator,) = struct.unpack_from(">H", message, HEADERS + 1)
+        if not self._switches.usb:
+            message = without_compression(message)
         return message if self._log_in is None else write_info(message, self._log_in)
+
+    def answer(self, chunk: bytes) -> bytes:
+        """Return a chunk on the channel of the dynamic ones, as the client would send it."""
+        mcs = struct.pack(">BHHBH", SEND_DATA, self._initiator, self.dynamic, 0x70, 0x8000 | len(chunk)) + chunk
+        return struct.pack(">BBHBBB", 3, 0, HEADERS + len(mcs), 2, 0xF0, 0x80) + mcs
 
     def _judge(self, message: bytes) -> bytes:
         if message[0] & 3 == FAST_PATH:

@@ -16,6 +16,7 @@ CORE_LENGTH = 216  # up to and with serverSelectedProtocol
 SEND_DATA = 0x64  # MCS SendDataRequest, T.125
 SEC_INFO = 0x0040
 AUTOLOGON, UNICODE = 0x08, 0x10
+COMPRESSION = 0x80
 WANT_32_BITS = 0x0002
 ALL_DEPTHS = 0x000F
 MAX_CHANNELS = 31
@@ -141,6 +142,17 @@ def write_info(message: bytes, log_in: LogIn) -> bytes:
     data = security + fields + b"".join(part + b"\0\0" for part in parts) + body[place:]
     mcs = message[HEADERS : HEADERS + 6] + struct.pack(">H", 0x8000 | len(data)) + data
     return struct.pack(">BBH", 3, 0, HEADERS + len(mcs)) + message[4:HEADERS] + mcs
+
+
+def without_compression(message: bytes) -> bytes:
+    """Return a Client Info that asks the desktop to compress nothing, so that its messages can be read. Raises BadRdp."""
+    at = _payload(message)
+    if at is None or at + 12 > len(message):
+        raise BadRdp("client info")
+    new = bytearray(message)
+    (flags,) = struct.unpack_from("<I", new, at + 8)
+    struct.pack_into("<I", new, at + 8, flags & ~COMPRESSION)
+    return bytes(new)
 
 
 def _text(value: str) -> bytes:

@@ -61,6 +61,7 @@ def is_free(policy: SessionPolicy) -> bool:
         policy.files_out,
         policy.drives,
         policy.printers,
+        policy.usb,
     )
     return all(switches) and not policy.view_only
 

@@ -200,6 +200,7 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "files_out": Spec("Files out of the desktop", "By the panel of a terminal, and by the clipboard of RDP."),
         "drives": Spec("Drives of the device", "For RDP clients of a device; browsers have none."),
         "printers": Spec("Printers of the device", "For RDP clients of a device."),
+        "usb": Spec("USB devices", "For RDP clients of a device."),
         "view_only": Spec("View only", "No keyboard, no mouse."),
         "idle_minutes": Spec("End a session without input after", "Empty: never.", "minutes", 1, 10_080),
         "max_minutes": Spec(

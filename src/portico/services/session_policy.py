@@ -17,7 +17,7 @@ def plan_of(broker: Broker, pool_assignment_id: str | None, tenant_id: str) -> P
 
 def policy_of(plan: ProtocolPlan, begun: datetime) -> dict[str, Any]:
     """Return what a session may do. Its time counts from the beginning of the connection, so that coming back gives no more."""
-    switches = ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "view_only")
+    switches = ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "usb", "view_only")
     end = None if plan.max_minutes is None else begun + timedelta(minutes=plan.max_minutes)
     return {
         **{name: getattr(plan, name) for name in switches},

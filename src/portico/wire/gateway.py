@@ -44,7 +44,7 @@ GRANT     {"connection": str, "entry": str, "assignment": str, "epoch": int, "us
                       "certificates": [SHA-256 of a certificate in hex]? (what the desktop may show over TLS; none: any),
                       "deep_colour": bool? (rdp: ask for 32 bits a pixel; true where it is missing)},
            "credentials": {"username": str, "domain": str?, "password": str?, "ssh_key": PEM?, "ssh_certificate": str?, "ssh_host_keys": [str]?},
-           "policy": {"clipboard_in": bool, "clipboard_out": bool, "files_in": bool, "files_out": bool, "drives": bool, "printers": bool,
+           "policy": {"clipboard_in": bool, "clipboard_out": bool, "files_in": bool, "files_out": bool, "drives": bool, "printers": bool, "usb": bool,
                       "view_only": bool, "idle_seconds": int|null, "expires_at": ISO 8601|null,
                       "watermark": str|null (the page fills {TIME} in)},
            "shadowed": bool (somebody may join this session: what the browser is sent is kept until he comes),

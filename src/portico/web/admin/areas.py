@@ -222,7 +222,7 @@ _AREAS = (
         N_("A protocol plan says how people reach a desktop, and what a session may do."),
         (_name(), Column("protocols", N_("Protocols"), sorts=False), Column("clipboard_in", N_("Clipboard in"), "flag", sorts=False),
          Column("clipboard_out", N_("Clipboard out"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
-        (Section(N_("Protocol plan"), ("name", "protocols")), Section(N_("In the session"), ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "view_only")),
+        (Section(N_("Protocol plan"), ("name", "protocols")), Section(N_("In the session"), ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "usb", "view_only")),
          Section(N_("Time"), ("idle_minutes", "max_minutes")), Section(N_("Others see it"), ("shadowing", "recording", "watermark")), Section(N_("Gateway"), ("gateway_group_id", "forward", "direct_from")), Section(N_("Pictures"), ("deep_colour",), is_open=False)),
         create=N_("Create protocol plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("protocols", "updated_at"), topics="plans",
     ),
