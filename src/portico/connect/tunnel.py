@@ -86,6 +86,7 @@ class _Local(asyncio.Protocol):
         self._on_connected = on_connected
         self._transport: asyncio.Transport | None = None
         self._remote: _Remote | None = None
+        self._early = bytearray()
         self._gone = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -97,6 +98,9 @@ class _Local(asyncio.Protocol):
     def attach(self, remote: "_Remote") -> None:
         """Begin to read."""
         self._remote = remote
+        if self._early:
+            remote.send(bytes(self._early))
+            self._early.clear()
         if self._gone or self._transport is None:
             remote.close()
         else:
@@ -106,6 +110,9 @@ class _Local(asyncio.Protocol):
         """Take bytes of the program."""
         if self._remote is not None:
             self._remote.send(data)
+        else:  # Python before 3.11.4 begins to read although connection_made has paused it
+            self._early += data
+            self.pause_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The program is gone."""
