@@ -53,8 +53,13 @@ def sealed(wanted: dict[str, str], content: bytes = b"pictures", *, ended: bool 
     return data + sealer.piece(b"", last=True) if ended else data
 
 
+def maker(fleet: Fleet) -> str:
+    """The gateway whose recordings these are."""
+    return str(fleet.rows(t.gateways)[0].id)
+
+
 def send(fleet: Fleet, wanted: dict[str, str], data: bytes) -> dict[str, Any]:
-    return recordings.take(fleet.broker, wanted["id"], 0, data, hashlib.sha256(data).hexdigest())
+    return recordings.take(fleet.broker, maker(fleet), wanted["id"], 0, data, hashlib.sha256(data).hexdigest())
 
 
 def test_a_plan_that_records_says_so_in_the_grant_and_the_console_knows_it(fleet: Fleet) -> None:
@@ -78,17 +83,17 @@ def test_pieces_are_taken_in_order_however_often_they_come(fleet: Fleet) -> None
     wanted = granted(fleet)["recording"]
     data, id = sealed(wanted), wanted["id"]
     digest = hashlib.sha256(data).hexdigest()
-    assert recordings.take(fleet.broker, id, 0, data[:100], "") == {"size": 100, "done": False}
-    assert recordings.take(fleet.broker, id, 0, data[:100], "") == {"size": 100, "done": False}
-    assert recordings.take(fleet.broker, id, 150, data[150:], digest) == {"size": 100, "done": False}
-    assert recordings.take(fleet.broker, id, 100, data[100:], "0" * 64) == {"size": 0, "done": False}
+    assert recordings.take(fleet.broker, maker(fleet), id, 0, data[:100], "") == {"size": 100, "done": False}
+    assert recordings.take(fleet.broker, maker(fleet), id, 0, data[:100], "") == {"size": 100, "done": False}
+    assert recordings.take(fleet.broker, maker(fleet), id, 150, data[150:], digest) == {"size": 100, "done": False}
+    assert recordings.take(fleet.broker, maker(fleet), id, 100, data[100:], "0" * 64) == {"size": 0, "done": False}
     assert send(fleet, wanted, data) == {"size": len(data), "done": True}
     assert send(fleet, wanted, data) == {"size": len(data), "done": True}
     row = fleet.row(t.recordings, id)
     assert (row.state, row.bytes, row.sha256) == ("complete", len(data), digest)
     assert fleet.codes().count("recording.kept") == 1
     with pytest.raises(NotFound):
-        recordings.take(fleet.broker, "unknown", 0, b"", "")
+        recordings.take(fleet.broker, maker(fleet), "unknown", 0, b"", "")
 
 
 def test_who_may_reads_it_and_each_read_is_an_event(fleet: Fleet) -> None:
@@ -144,13 +149,25 @@ def test_a_deleted_one_takes_its_file_with_it(fleet: Fleet) -> None:
     assert "recording.deleted" in fleet.codes()
 
 
+def test_another_gateway_cannot_send_it(fleet: Fleet) -> None:
+    """Nor spoil what is here of it."""
+    wanted = granted(fleet)["recording"]
+    data, other = sealed(wanted), fleet.gateway("other")
+    recordings.take(fleet.broker, maker(fleet), wanted["id"], 0, data[:100], "")
+    for piece, digest in ((b"", ""), (data, hashlib.sha256(data).hexdigest()), (b"x", "0" * 64)):
+        with pytest.raises(NotFound):
+            recordings.take(fleet.broker, other.id, wanted["id"], 0, piece, digest)
+    digest = hashlib.sha256(data).hexdigest()
+    assert recordings.take(fleet.broker, maker(fleet), wanted["id"], 100, data[100:], digest)["done"]
+
+
 def test_there_is_no_room_beyond_the_quota(fleet: Fleet) -> None:
     """The gateway keeps it, and asks again later."""
     wanted = granted(fleet)["recording"]
     fleet.change(t.recordings, wanted["id"], bytes=1 << 30)
     full = replace(fleet.broker, config=replace(fleet.broker.config, recordings_gib=1))
     with pytest.raises(recordings.Full):
-        recordings.take(full, wanted["id"], 0, sealed(wanted), "")
+        recordings.take(full, maker(fleet), wanted["id"], 0, sealed(wanted), "")
 
 
 def test_what_must_be_recorded_is_not_opened_in_a_program_of_the_device(fleet: Fleet) -> None:

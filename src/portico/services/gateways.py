@@ -156,7 +156,7 @@ def redeem(broker: Broker, gateway: GatewayId, message: Mapping[str, Any]) -> di
     if user is None or user.disabled:
         raise Gone("This account is switched off.")
     grant = _grant(broker, ticket, row, user.login_name, bare=by_token)
-    wanted = recordings.expect(broker, plan, row, ticket.protocol, user.login_name)
+    wanted = recordings.expect(broker, plan, row, gateway.id, ticket.protocol, user.login_name)
     return {**grant, "entry": entry, "shadowed": shadowed} | ({"recording": wanted} if wanted else {})
 
 

@@ -49,8 +49,10 @@ def folder(broker: Broker) -> Path:
     return broker.config.state / "recordings" if given == Path() else given
 
 
-def expect(broker: Broker, plan: ProtocolPlan, row: Any, protocol: str, login_name: str) -> dict[str, str] | None:
-    """Note a recording before its session opens; returns what its gateway must know, None where the plan wants none."""
+def expect(
+    broker: Broker, plan: ProtocolPlan, row: Any, gateway_id: str, protocol: str, login_name: str
+) -> dict[str, str] | None:
+    """Note a recording before its session opens at a gateway; returns what its gateway must know, None where the plan wants none."""
     if not plan.records or protocol not in PROTOCOLS:
         return None
     recording_id, now = broker.new_id(), broker.now()
@@ -58,17 +60,19 @@ def expect(broker: Broker, plan: ProtocolPlan, row: Any, protocol: str, login_na
     with broker.db.write() as conn:
         recordings.add(
             conn, id=recording_id, tenant_id=row.tenant_id, name=row.d_display_name or row.d_name, user_name=login_name,
-            user_id=row.user_id, desktop_id=row.d_id, connection_id=row.id, protocol=protocol, created_at=now,
+            user_id=row.user_id, desktop_id=row.d_id, connection_id=row.id, gateway_id=gateway_id, protocol=protocol, created_at=now,
         )  # fmt: skip
     return {"id": recording_id, "mode": plan.recording, "key": row.tenant_id, "public": public}
 
 
-def take(broker: Broker, recording_id: str, offset: int, content: bytes, digest: str) -> dict[str, Any]:
-    """Take a piece from a gateway; returns what is here now. Raises NotFound, Full."""
+def take(
+    broker: Broker, gateway_id: str, recording_id: str, offset: int, content: bytes, digest: str
+) -> dict[str, Any]:
+    """Take a piece from the gateway that made it; returns what is here now. Raises NotFound, also for another's, Full."""
     with broker.db.read() as conn:
         row = recordings.find(conn, _SCOPE, recording_id)
         used = recordings.total_bytes(conn) if offset == 0 else 0
-    if row is None:
+    if row is None or row.gateway_id not in (None, gateway_id):
         raise NotFound("No recording of this id is wanted.")
     if row.state != "expected":
         return {"size": row.bytes, "done": True}

@@ -353,6 +353,7 @@ recordings = Table(  # what was seen of a session, sealed in a file of the same 
     Column("user_id", Id, nullable=False),
     Column("desktop_id", Id, nullable=False),
     Column("connection_id", Id, nullable=False),
+    Column("gateway_id", Id),  # whose recording it is; None: of a time when that was not kept
     Column("protocol", Word, nullable=False),
     Column("state", Word, nullable=False),  # expected | complete | cut off
     Column("bytes", RowNumber, nullable=False),

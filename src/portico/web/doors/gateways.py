@@ -58,9 +58,10 @@ def report(request: Request, gateway: Caller, body: Body) -> Response:
 async def recording(request: Request, recording_id: str) -> Response:
     """Take a piece of a recording."""
     offset, digest = number_of(request, "offset", 0), request.query_params.get("sha256", "")[:64]
-    await to_thread.run_sync(gateway_of, request)
+    gateway = await to_thread.run_sync(gateway_of, request)
     content = await request.body()
-    taken = await to_thread.run_sync(recordings.take, broker_of(request), recording_id[:40], offset, content, digest)
+    broker = broker_of(request)
+    taken = await to_thread.run_sync(recordings.take, broker, gateway.id, recording_id[:40], offset, content, digest)
     return JSONResponse(taken)
 
 
