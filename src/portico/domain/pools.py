@@ -1,9 +1,8 @@
 """Which desktops belong to a pool, and how they are counted."""
 
-import ipaddress
-import math
 from collections.abc import Callable, Iterable, Mapping
 
+from portico.domain import rules
 from portico.domain.model import (
     AgentState,
     Desktop,
@@ -11,7 +10,6 @@ from portico.domain.model import (
     PoolCounts,
     PoolRule,
     Power,
-    Rule,
     SessionState,
     Stage,
     Status,
@@ -19,7 +17,6 @@ from portico.domain.model import (
 from portico.domain.states import IN_FLIGHT
 
 Test = Callable[[Desktop], bool]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # The attributes that a rule may name, each with the texts it stands for: most have one, tags and images have several.
 ATTRIBUTES: Mapping[str, Callable[[Desktop, Mapping[str, str]], tuple[str, ...]]] = {
@@ -36,20 +33,7 @@ ATTRIBUTES: Mapping[str, Callable[[Desktop, Mapping[str, str]], tuple[str, ...]]
     "tag": lambda desktop, images: (*desktop.tags, *(f"{key}={value}" for key, value in desktop.tags.items())),
 }
 
-# What an operator asks of one text of the attribute and the rule's own text, both folded.
-COMPARE: Mapping[str, Callable[[str, str], bool]] = {
-    "eq": lambda value, text: value == text,
-    "ct": lambda value, text: text in value,
-    "bw": lambda value, text: value.startswith(text),
-    "ew": lambda value, text: value.endswith(text),
-    "gt": lambda value, text: _number(value) > _number(text),
-    "lt": lambda value, text: _number(value) < _number(text),
-}
-OPPOSITE: Mapping[str, str] = {"ne": "eq", "nc": "ct"}
 ADDRESSES = frozenset({"address", "public_address"})
-IN_NETWORK = frozenset({"ip", "np"})
-OPERATORS = (*COMPARE, *OPPOSITE, *sorted(IN_NETWORK))
-MAX_RULES = 50
 AT_WORK = frozenset({SessionState.LOGGED_ON, SessionState.LOCKED, SessionState.IDLE})
 
 
@@ -60,15 +44,8 @@ def matches(desktop: Desktop, rule: PoolRule, images: Mapping[str, str] | None =
 
 def check_rule(rule: PoolRule) -> dict[str, str]:
     """Return what is wrong with a rule: field path → sentence. Empty when it can be used."""
-    wrong: dict[str, str] = {}
-    if rule.join not in ("and", "or"):
-        wrong["join"] = "Choose “and” or “or”."
-    if len(rule.rules) > MAX_RULES:
-        wrong["rules"] = f"Use at most {MAX_RULES} lines."
-    for number, line in enumerate(rule.rules[:MAX_RULES]):
-        for field, sentence in _check_line(line).items():
-            wrong[f"rules.{number}.{field}"] = sentence
-    return wrong
+    found = rules.check(rule.join, rule.rules, ATTRIBUTES, ADDRESSES)
+    return {path if path == "join" else f"rules.{path}".rstrip("."): sentence for path, sentence in found.items()}
 
 
 def members(
@@ -160,7 +137,8 @@ def _with_ancestors(pool: Pool, parents: Mapping[str, Pool]) -> list[Pool] | Non
 def _compile(rule: PoolRule, images: Mapping[str, str]) -> Test:
     """Return the rule as one test, so that a fleet is judged without reading the rule's texts for each desktop."""
     centers, picked = frozenset(rule.centers), frozenset(rule.desktops)
-    tests = [_compile_line(line, images) for line in rule.rules]
+    attributes = {name: _texts(read, images) for name, read in ATTRIBUTES.items()}
+    tests = [rules.compile_line(line, attributes, ADDRESSES) for line in rule.rules]
     join = any if rule.join == "or" else all
 
     def test(desktop: Desktop) -> bool:
@@ -171,63 +149,17 @@ def _compile(rule: PoolRule, images: Mapping[str, str]) -> Test:
     return test
 
 
+def _texts(
+    read: Callable[[Desktop, Mapping[str, str]], tuple[str, ...]], images: Mapping[str, str]
+) -> Callable[[Desktop], tuple[str, ...]]:
+    return lambda desktop: read(desktop, images)
+
+
 def _built_for(pool_id: str) -> Test:
     return lambda desktop: desktop.built_for_pool == pool_id
-
-
-def _compile_line(line: Rule, images: Mapping[str, str]) -> Test:
-    if _check_line(line):
-        return lambda desktop: False
-    texts = ATTRIBUTES[line.attribute]
-    if line.operator in IN_NETWORK:
-        network, wanted = _network(line.text), line.operator == "ip"
-        return lambda desktop: _lies_in(texts(desktop, images)[0], network) is wanted
-    compare = COMPARE[OPPOSITE.get(line.operator, line.operator)]
-    wanted, text = line.operator not in OPPOSITE, line.text.casefold()
-    return lambda desktop: any(compare(value.casefold(), text) for value in texts(desktop, images)) is wanted
-
-
-def _check_line(line: Rule) -> dict[str, str]:
-    wrong: dict[str, str] = {}
-    if line.attribute not in ATTRIBUTES:
-        wrong["attribute"] = f"There is no attribute “{line.attribute}”. Use one of: {', '.join(ATTRIBUTES)}."
-    if line.operator not in OPERATORS:
-        wrong["operator"] = f"There is no operator “{line.operator}”. Use one of: {', '.join(OPERATORS)}."
-    elif line.operator in IN_NETWORK and line.attribute not in ADDRESSES:
-        wrong["operator"] = "A network can be compared with an address only."
-    if line.operator in IN_NETWORK and _network(line.text) is None:
-        wrong["text"] = "Write a network such as 10.1.0.0/16 or 2001:db8::/32."
-    elif line.operator in ("gt", "lt") and math.isnan(_number(line.text)):
-        wrong["text"] = "Write a number."
-    elif not line.text and line.operator in ("ct", "nc", "bw", "ew"):
-        wrong["text"] = "Write what to look for."
-    return wrong
 
 
 def _image(desktop: Desktop, images: Mapping[str, str]) -> tuple[str, ...]:
     """Return the image's id and, where known, its name: a rule may use either."""
     external_id = desktop.image_id or ""
     return (external_id, images[external_id]) if external_id in images else (external_id,)
-
-
-def _lies_in(address: str, network: Network | None) -> bool | None:
-    """Tell whether the address lies in the network; None (neither in nor out) where there is no address."""
-    try:
-        return network is not None and ipaddress.ip_address(address) in network
-    except ValueError:
-        return None
-
-
-def _network(text: str) -> Network | None:
-    try:
-        return ipaddress.ip_network(text.strip(), strict=False)
-    except ValueError:
-        return None
-
-
-def _number(text: str) -> float:
-    """Return the number, or NaN, which is neither greater nor less than any."""
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

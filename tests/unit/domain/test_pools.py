@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from tests.unit.domain.records import desktop, desktops, pool
 
 from portico.domain.model import AgentState, Desktop, PoolCounts, PoolRule, Power, Rule, SessionState, Stage, Status
-from portico.domain.pools import ATTRIBUTES, OPERATORS, check_rule, counts, find_cycle, matches, members
+from portico.domain.pools import ATTRIBUTES, check_rule, counts, find_cycle, matches, members
+from portico.domain.rules import OPERATORS
 
 pytestmark = pytest.mark.capability("S092")
 
