@@ -156,3 +156,31 @@ def test_gateways_are_grouped_in_the_console(client: TestClient, broker: Broker)
     assert "near" in client.get("/admin/protocol-plans/new").text
     assert broker.keys.rdp_thumbprint in client.get("/admin/gateways").text
     assert "created the gateway group" in client.get("/admin/events").text
+
+
+@pytest.mark.capability("S047", "S051")
+def test_locations_are_made_line_by_line(client: TestClient, broker: Broker) -> None:
+    """A condition is a line with menus; what is wrong with it is told beside it; a deletion can be undone."""
+    csrf = log_in(client)
+    text = client.post(
+        "/admin/locations/new", data={"csrf": csrf, "name": "Office", "intent": "conditions/add"}, headers=SAME
+    ).text
+    assert 'name="conditions.0.attribute"' in text and "Operating system" in text
+    wrong = {
+        "csrf": csrf, "name": "Office", "position": "10", "join": "and", "conditions.0.attribute": "os", "conditions.0.operator": "ip",
+        "conditions.0.text": "10.0.0.0/8",
+    }  # fmt: skip
+    assert (
+        "A network can be compared with an address only."
+        in client.post("/admin/locations/new", data=wrong, headers=SAME).text
+    )
+    right = {**wrong, "conditions.0.attribute": "address", "direct": "on"}
+    answer = client.post("/admin/locations/new", data=right, headers=SAME)
+    assert answer.status_code == 303, answer.text
+    (item,) = configure.list_items(broker, actor(broker), "locations", configure.Query()).items
+    assert (
+        item["conditions"] == [{"attribute": "address", "operator": "ip", "text": "10.0.0.0/8"}]
+        and item["direct"] is True
+    )
+    configure.delete_item(broker, actor(broker), "locations", item["id"])
+    assert configure.restore_item(broker, actor(broker), "locations", item["id"])["name"] == "Office"

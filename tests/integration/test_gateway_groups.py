@@ -1,5 +1,6 @@
 """Groups of gateways: written by whoever handles the tenants, named by plans, and held to when somebody is led to a desktop."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def admin(fleet: Fleet, **areas: str) -> Actor:
 
 
 def everything(fleet: Fleet) -> Actor:
-    return admin(fleet, gateways="edit", tenants="edit", plans="edit")
+    return admin(fleet, gateways="edit", tenants="edit", plans="edit", locations="edit")
 
 
 def group(fleet: Fleet, **fields: Any) -> str:
@@ -77,14 +78,10 @@ def test_who_writes_a_group_and_what_it_may_say(fleet: Fleet) -> None:
     configure.update_item(fleet.broker, boss, "protocol-plans", plan["id"], {"gateway_group_id": None})
     configure.update_item(fleet.broker, boss, "gateways", gateway.id, {"group_id": None})
     assert configure.delete_item(fleet.broker, boss, "gateway-groups", made) == {"deleted": 1}
-    with pytest.raises(Invalid) as wrong:
-        configure.create_item(
-            fleet.broker,
-            boss,
-            "protocol-plans",
-            {"name": "p", "gateway_group_id": made, "direct_from": ["here"]},
-        )
-    assert set(wrong.value.fields) == {"gateway_group_id", "direct_from"}
+    for noun in ("protocol-plans", "locations"):
+        with pytest.raises(Invalid) as wrong:
+            configure.create_item(fleet.broker, boss, noun, {"name": "p", "gateway_group_id": made})
+        assert set(wrong.value.fields) == {"gateway_group_id"}
 
 
 def test_a_gateway_leads_only_into_the_networks_of_its_group(fleet: Fleet) -> None:
@@ -145,22 +142,44 @@ def test_people_stay_at_the_site_where_they_came_in(fleet: Fleet) -> None:
             load={"sessions": sessions},
         )  # fmt: skip
     assert connect.ticket(fleet.broker, me, got.id)["url"] == "https://west.example/gw/vnc"
-    from dataclasses import replace
-
-    east = replace(me, entrance="https://east.example")
+    east = replace(me, client=replace(me.client, entrance="https://east.example"))
     assert connect.ticket(fleet.broker, east, got.id)["url"] == "https://east.example/gw/vnc"
     object.__setattr__(fleet.broker.config, "other_urls", ("https://east.example/",))
     assert reach.entrance(fleet.broker, "east.example") == "https://east.example"
     assert reach.entrance(fleet.broker, "evil.example") == reach.entrance(fleet.broker, "east.example/..") == ""
 
 
-def test_clients_of_a_near_network_go_straight_to_the_desktop(fleet: Fleet) -> None:
-    """The plan names those networks; from elsewhere a port of a gateway is asked for."""
-    fleet.desktops(1)
-    plan = fleet.plan(t.protocol_plans, direct_from=["198.51.100.0/24"], protocols=["vnc"])
-    line, me = fleet.line(fleet.pool(), protocol_plan_id=plan), fleet.log_in()
-    fleet.gateway()
+def test_a_location_says_how_its_clients_come_to_desktops(fleet: Fleet) -> None:
+    """The first that fits counts: some need no gateway, some go through a group; a plan's own group wins over it."""
+    boss = everything(fleet)
+    near = group(fleet)
+    office = {
+        "name": "Office", "position": 1, "direct": True,
+        "conditions": [{"attribute": "address", "operator": "ip", "text": "198.51.100.0/24"}],
+    }  # fmt: skip
+    configure.create_item(fleet.broker, boss, "locations", {"name": "Elsewhere", "gateway_group_id": near})
+    configure.create_item(fleet.broker, boss, "locations", office)
+    with pytest.raises(Invalid) as wrong:
+        configure.create_item(
+            fleet.broker,
+            boss,
+            "locations",
+            {"name": "x", "conditions": [{"attribute": "os", "operator": "ip", "text": "10.0.0.0/8"}]},
+        )
+    assert set(wrong.value.fields) == {"conditions.0.operator"}
+    me, got, plan = opened(fleet)
     for address, state in (("198.51.100.7", "ready"), ("203.0.113.7", "waiting")):
-        got = connect.connect(fleet.broker, me, f"{line}.0", Client(address, "connect"), "vnc")
-        assert isinstance(got, Connecting) and got.state == state
-        assert bool(got.address) == (state == "ready")
+        line = got.assignment_id
+        native = connect.connect(fleet.broker, me, f"a.{line}", Client(address, "connect"), "vnc")
+        assert isinstance(native, Connecting) and native.state == state
+        assert bool(native.address) == (state == "ready")
+    fleet.gateway("other")
+    with pytest.raises(Unavailable, match="No gateway of the group near"):
+        connect.ticket(fleet.broker, me, got.id)
+    at_work = replace(me, client=replace(me.client, address="198.51.100.7"))
+    assert connect.ticket(fleet.broker, at_work, got.id)["url"] == "/gw/vnc"
+    fleet.change(t.protocol_plans, plan, body={"gateway_group_id": near})
+    with pytest.raises(Unavailable):
+        connect.ticket(fleet.broker, at_work, got.id)
+    with pytest.raises(Conflict, match="location Elsewhere"):
+        configure.delete_item(fleet.broker, boss, "gateway-groups", near)

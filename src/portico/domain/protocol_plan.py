@@ -27,8 +27,9 @@ class ProtocolPlan:
     recording: str = "off"  # off | on (a session goes on where it fails) | required
     shadowing: str = "view"  # what a helper may do in a session whose person agreed: off | view | control
     forward: str = "random_filtered"  # how a gateway opens ports for clients of a device: same_port | random_filtered | random_open | off
-    gateway_group_id: str | None = None  # only through gateways of this group; None: any that reaches the desktop
-    direct_from: tuple[str, ...] = ()  # networks whose clients of a device need no gateway, CIDR
+    gateway_group_id: str | None = (
+        None  # only through gateways of this group; None: as the location says, or any that reaches the desktop
+    )
     deep_colour: bool = True  # an RDP desktop in the browser sends 32 bits a pixel
     version: int = 1
 

@@ -16,7 +16,7 @@ from portico.services.broker import Broker
 from portico.services.changes import announce, follow, register, renumber
 from portico.services.configure_agents import JoinKeys, WaitingAgents
 from portico.services.configure_centers import Centers
-from portico.services.configure_fleet import Desktops, GatewayGroups, Gateways, Recordings
+from portico.services.configure_fleet import Desktops, GatewayGroups, Gateways, Locations, Recordings
 from portico.services.configure_people import Roles, Tenants, Tokens, Users
 from portico.services.configure_policies import Plans, Policies
 from portico.services.configure_pools import Pools
@@ -34,7 +34,7 @@ _WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
         "centers": Centers(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
         "release-plans": Plans(), "roles": Roles(), "users": Users(), "tenants": Tenants(), "desktops": Desktops(),
-        "gateways": Gateways(), "gateway-groups": GatewayGroups(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
+        "gateways": Gateways(), "gateway-groups": GatewayGroups(), "locations": Locations(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
     }
 )  # fmt: skip
 # What brokers keep in memory; a change of anything else needs no new configuration number.
@@ -48,6 +48,7 @@ _CONFIGURATION = frozenset(
         "roles",
         "tenants",
         "centers",
+        "locations",
         "gateway-groups",
     }
 )

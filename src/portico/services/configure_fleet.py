@@ -5,15 +5,18 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from portico.domain import locations
 from portico.domain.access import Actor, Level, may
+from portico.domain.locations import Location
 from portico.domain.model import Stage, Status
 from portico.domain.seats import seats_to_change
 from portico.errors import Denied
 from portico.services.nouns import DesktopForm, Noun
 from portico.services.reach import is_origin
-from portico.services.writing import Write, Writer, not_networks, unique
+from portico.services.writing import Write, Writer, no_group, not_networks, unique
 from portico.store import desktops, outbox
 from portico.store import tables as t
+from portico.store.records import adapter
 
 MESSAGE_LIFE = timedelta(hours=1)
 
@@ -85,10 +88,7 @@ class Gateways(Writer):
     def check(self, write: Write) -> dict[str, str]:
         """Check the name; raises Denied for a shared gateway."""
         _refuse_shared(write.actor, write.old.tenant_id)
-        group = write.values["group_id"]
-        known = not group or write.conn.scalar(select(t.gateway_groups.c.id).where(t.gateway_groups.c.id == group))
-        wrong = {} if known else {"group_id": "There is no such group of gateways. Choose another one."}
-        return unique(write, "name") | wrong
+        return unique(write, "name") | no_group(write, "group_id")
 
     def row(self, write: Write) -> dict[str, Any]:
         """Return the row's values."""
@@ -146,6 +146,19 @@ def _change_seats(write: Write, wanted: int) -> None:
     desktops.change(write.conn, write.id, now, free_seats=t.desktops.c.free_seats + add - retire)
 
 
+class Locations(Writer):
+    """Locations, whose conditions are checked as a whole."""
+
+    def check(self, write: Write) -> dict[str, str]:
+        """Check the name, the conditions and the group."""
+        values = {**write.values, "id": write.id, "tenant_id": write.actor.tenant_id}
+        return (
+            unique(write, "name")
+            | locations.check(adapter(Location).validate_python(values))
+            | no_group(write, "gateway_group_id")
+        )
+
+
 class GatewayGroups(Writer):
     """Groups of gateways. They belong to the deployment: whoever handles the tenants writes them, all may name them."""
 
@@ -166,11 +179,14 @@ class GatewayGroups(Writer):
         _refuse_shared(write.actor, None)
         members = select(t.gateways.c.name).where(t.gateways.c.group_id == write.id).order_by(t.gateways.c.name)
         plans = select(t.protocol_plans.c.name, t.protocol_plans.c.body).where(t.protocol_plans.c.deleted_at.is_(None))
-        naming = [row.name for row in write.conn.execute(plans) if row.body.get("gateway_group_id") == write.id]
-        return [
-            *(f"gateway {name}" for name in write.conn.scalars(members)),
-            *(f"protocol plan {name}" for name in naming),
+        places = select(t.locations.c.name, t.locations.c.body).where(t.locations.c.deleted_at.is_(None))
+        naming = [
+            f"{what} {row.name}"
+            for what, query in (("protocol plan", plans), ("location", places))
+            for row in write.conn.execute(query)
+            if row.body.get("gateway_group_id") == write.id
         ]
+        return [*(f"gateway {name}" for name in write.conn.scalars(members)), *naming]
 
     def delete(self, write: Write) -> dict[str, Any]:
         """Delete it."""

@@ -10,7 +10,7 @@ from portico.domain.protocol_plan import WATERMARK_TAGS
 from portico.domain.tags import unknown
 from portico.errors import Conflict
 from portico.services.nouns import Noun
-from portico.services.writing import Write, Writer, missing, not_networks, unique
+from portico.services.writing import Write, Writer, missing, no_group, unique
 from portico.store import tables as t
 from portico.store.records import adapter, from_row, pool_assignment
 
@@ -101,10 +101,7 @@ class Plans(Writer):
         wrong = unique(write, "name")
         if tags := unknown(str(write.values.get("watermark", "")), WATERMARK_TAGS):
             wrong["watermark"] = f"There is no tag {tags[0]}. Use {templates.shown(WATERMARK_TAGS)}."
-        group = write.values.get("gateway_group_id")
-        if group and not write.conn.scalar(select(t.gateway_groups.c.id).where(t.gateway_groups.c.id == group)):
-            wrong["gateway_group_id"] = "There is no such group of gateways. Choose another one."
-        return wrong | not_networks("direct_from", write.values.get("direct_from", ()))
+        return wrong | no_group(write, "gateway_group_id")
 
     def users(self, write: Write) -> list[str]:
         """Name the policies whose lines use the plan."""

@@ -86,17 +86,17 @@ def connect(
             session_id=me.session_id or "", protocol=chosen, client_address=client.address[:40], created_at=now,
         )  # fmt: skip
         if client.kind in NATIVE:
-            forward_store.add(conn, connection_id, _way(plan, client))
+            forward_store.add(conn, connection_id, _way(broker, plan, me, client))
         _wake(broker, conn, desktop)
     faults.point("connect.after_connection")
     return view(broker, me, connection_id)
 
 
-def _way(plan: ProtocolPlan, client: Client) -> str:
+def _way(broker: Broker, plan: ProtocolPlan, me: SignedIn, client: Client) -> str:
     """Return how a client of a device comes to its desktop, as the state that its forward begins in."""
     if client.tunnels:
         return forwards.TUNNEL
-    return forwards.DIRECT if reach.is_direct(plan, client.address) else "wanted"
+    return forwards.DIRECT if reach.is_direct(broker, plan, me.user.tenant_id, client) else "wanted"
 
 
 def _assignment_for(broker: Broker, me: SignedIn, offer_id: str) -> tuple[Assignment, Desktop] | NoDesktop:
@@ -235,9 +235,9 @@ def view(broker: Broker, me: SignedIn, connection_id: str) -> Connecting:
         if state == "ready" and not protocol:
             protocol = _settle(broker, me, row, plan, desktop)
         elif state == "ready" and row.f_state not in (None, forwards.DIRECT):
-            state, progress = forwards.advance(broker, row, plan, me.entrance)
+            state, progress = forwards.advance(broker, row, plan, me)
     elif state == "closed" and row.f_state == "failed":
-        state, progress = forwards.advance(broker, row, plan, me.entrance)
+        state, progress = forwards.advance(broker, row, plan, me)
     usable = tuple(name for name in plan.protocols if name in desktop.protocols and name in DOORS)
     launchable = state in ("ready", "open") and row.f_state in (None, forwards.DIRECT, "open")
     target = _target(broker, row, desktop, protocol) if launchable and row.f_state is not None else None
@@ -313,7 +313,7 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
     desktop = addresses.fresh(broker, desktop)
     with broker.db.write() as conn:
-        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan_of(broker, assignment), me.entrance)
+        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan_of(broker, assignment), me)
         if isinstance(path, Reason):
             raise Unavailable(sentence(path), retry_after=3)
         way = Way(connection_id, assignment.id, assignment.epoch, me.user.id, seen.protocol, desktop.realm)

@@ -227,10 +227,8 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
             "only the person's address, or on one that takes the first address that comes. Off: clients go to the desktop's address.",
             choices=("same_port", "random_filtered", "random_open", "off"),
         ),
-        "gateway_group_id": Spec("Through the gateways of", "Empty: any that reach the desktop."),
-        "direct_from": Spec(
-            "Networks that need no gateway",
-            "Such as 10.0.0.0/8: clients of a device that are there go to the desktop's own address. Browsers always come through a gateway.",
+        "gateway_group_id": Spec(
+            "Through the gateways of", "Empty: as the person's location says, else any that reach the desktop."
         ),
         "deep_colour": Spec(
             "32 bits a pixel for RDP in the browser",
@@ -270,6 +268,22 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "max_sessions": Spec("Sessions at a time", "", "", 1, 1000),
     },
     "tenants": {"name": NAME},
+    "locations": {
+        "name": NAME,
+        "position": Spec("Order", "The first location that fits counts, from the lowest number up.", "", 0, 1_000_000),
+        "join": Spec("Match", "Whether all conditions must hold, or any one.", choices=("and", "or")),
+        "conditions": Spec("Conditions", "None: every client."),
+        "conditions.attribute": Spec("Attribute", choices=("address", "kind", "os", "name", "user_agent", "entrance")),
+        "conditions.operator": Spec("Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "ip", "np")),
+        "conditions.text": Spec("Value", "An operating system is windows, macos, linux, chromeos, android or ios."),
+        "gateway_group_id": Spec(
+            "Through the gateways of", "Empty: any that reach the desktop. A protocol plan that names a group wins."
+        ),
+        "direct": Spec(
+            "No gateway needed",
+            "Clients of a device go to the desktop's own address from there. Browsers always come through a gateway.",
+        ),
+    },
     "gateway-groups": {
         "name": NAME,
         "balance": Spec(

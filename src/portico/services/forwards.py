@@ -10,6 +10,7 @@ from portico.ports.display import Target
 from portico.services import endings, reach
 from portico.services.broker import Broker
 from portico.services.session_policy import plan_of, policy_of
+from portico.services.sessions import SignedIn
 from portico.store import connections, fleet, forwards, outbox
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
@@ -26,7 +27,7 @@ MAX_PORTS = 16
 FAILURES = ("forward.no_port", "forward.port_taken", "forward.no_address", "forward.too_many", "forward.off")
 
 
-def advance(broker: Broker, row: Any, plan: ProtocolPlan, entrance: str = "") -> tuple[str, Progress]:
+def advance(broker: Broker, row: Any, plan: ProtocolPlan, me: SignedIn) -> tuple[str, Progress]:
     """Ask a gateway for what a connection to a ready desktop wants; returns the connection's state and how far it is."""
     now = broker.now()
     if row.protocol not in broker.displays:
@@ -34,7 +35,7 @@ def advance(broker: Broker, row: Any, plan: ProtocolPlan, entrance: str = "") ->
             ConnectStage.FAILED, 0.0, Reason("protocol.not_on_desktop", {"protocol": row.protocol})
         )
     if row.f_state == "wanted":
-        refusal = _ask(broker, row, plan, entrance)
+        refusal = _ask(broker, row, plan, me)
         if refusal is not None:
             return "waiting", Progress(ConnectStage.CONNECTING, 0.9, refusal)
     elif row.f_state in ("open", TUNNEL):
@@ -47,11 +48,11 @@ def advance(broker: Broker, row: Any, plan: ProtocolPlan, entrance: str = "") ->
     return "waiting", Progress(ConnectStage.CONNECTING, 0.9, Reason("forward.opening"))
 
 
-def _ask(broker: Broker, row: Any, plan: ProtocolPlan, entrance: str) -> Reason | None:
+def _ask(broker: Broker, row: Any, plan: ProtocolPlan, me: SignedIn) -> Reason | None:
     """Choose a gateway and send it the order; returns why there is none."""
     now = broker.now()
     with broker.db.write() as conn:
-        path = reach.choose(broker, conn, row.d_realm, desktop_record(part(row, "d_")).target, plan, entrance)
+        path = reach.choose(broker, conn, row.d_realm, desktop_record(part(row, "d_")).target, plan, me)
         if isinstance(path, Reason):
             return path
         if forwards.ask(conn, row.id, path.gateway.id, now):

@@ -78,7 +78,7 @@ def login(broker: Broker, name: str, password: str, client: Client, *, kind: str
     actor = Actor(user.id, user.login_name, user.tenant_id, role, session_id)
     me = SignedIn(
         session_id, user, actor, role, policy, client.address, now + timedelta(hours=policy.session_hours),
-        sessions.csrf_of(secret), row.preferences or {}, client.entrance,
+        sessions.csrf_of(secret), row.preferences or {}, client,
     )  # fmt: skip
     return LoggedIn(me, secret)
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Integer, Table, or_, select
 
 from portico.domain.gateways import GatewayGroup
+from portico.domain.locations import Location
 from portico.domain.model import Policy, Pool, PowerPlan, ProtocolPlan, ReleasePlan, Role
 from portico.services.fields import FIELDS
 from portico.services.shapes import FieldInfo, field_infos, form_of
@@ -238,6 +239,7 @@ _ALL = (
     _configuration("protocol-plans", ProtocolPlan),
     _configuration("power-plans", PowerPlan),
     _configuration("release-plans", ReleasePlan),
+    _configuration("locations", Location),
     _configuration("roles", Role, ("builtin",)),
     Noun(
         "users", "Users", "users", t.users,

@@ -39,7 +39,7 @@ def make(broker: Broker, me: SignedIn, connection_id: str, *, by_port: bool = Fa
     if plan.records:
         raise Conflict(sentence(Reason("protocol.not_recorded", {"protocol": "RDP"})))
     with broker.db.write() as conn:
-        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan, me.entrance)
+        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan, me)
         if isinstance(path, Reason):
             raise Unavailable(sentence(path), retry_after=3)
         if by_port:

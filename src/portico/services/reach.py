@@ -11,24 +11,25 @@ from sqlalchemy import Connection
 from portico.domain import gateways as rules
 from portico.domain.access import Actor
 from portico.domain.gateways import Gateway, GatewayGroup, Path, Wish
-from portico.domain.model import ProtocolPlan, Reason
+from portico.domain.model import Client, ProtocolPlan, Reason
 from portico.services.broker import Broker
 from portico.services.guards import require
+from portico.services.sessions import SignedIn
 from portico.store import centers, fleet
 from portico.store.scope import Tenant
-from portico.wire.networks import is_within, networks
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
 
 
-def choose(
-    broker: Broker, conn: Connection, realm: str, host: str, plan: ProtocolPlan, entrance: str = ""
-) -> Path | Reason:
-    """Return the path to a desktop of a realm for a person who came in by an origin, or why there is none."""
+def choose(broker: Broker, conn: Connection, realm: str, host: str, plan: ProtocolPlan, me: SignedIn) -> Path | Reason:
+    """Return the path to a desktop of a realm for a person, or why there is none: the plan names a group, else their location does."""
     live = fleet.list_live_gateways(conn, broker.now() - timedelta(seconds=GATEWAY_SECONDS))
-    wish = Wish(realm, host, plan.gateway_group_id, entrance)
-    return rules.choose([_gateway(broker, row) for row in live], broker.snapshots.get().gateway_groups, wish)
+    snapshot = broker.snapshots.get()
+    where = snapshot.location_of(me.user.tenant_id, me.client)
+    group_id = plan.gateway_group_id or (where.gateway_group_id if where else None)
+    wish = Wish(realm, host, group_id, me.client.entrance)
+    return rules.choose([_gateway(broker, row) for row in live], snapshot.gateway_groups, wish)
 
 
 def may_carry(broker: Broker, gateway: Any, realm: str, host: str, plan: ProtocolPlan) -> bool:
@@ -37,9 +38,10 @@ def may_carry(broker: Broker, gateway: Any, realm: str, host: str, plan: Protoco
     return isinstance(rules.choose([one], groups, Wish(realm, host, plan.gateway_group_id)), Path)
 
 
-def is_direct(plan: ProtocolPlan, client_address: str) -> bool:
+def is_direct(broker: Broker, plan: ProtocolPlan, tenant_id: str, client: Client) -> bool:
     """Tell whether a client of a device goes to the desktop's own address: by the plan always, or from where it is."""
-    return plan.forward == "off" or is_within(client_address, networks(plan.direct_from))
+    where = broker.snapshots.get().location_of(tenant_id, client)
+    return plan.forward == "off" or (where is not None and where.direct)
 
 
 def origin(broker: Broker, gateway: Any) -> str:

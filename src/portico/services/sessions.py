@@ -21,6 +21,7 @@ COOKIE = "__Host-portico"
 TOUCH_SECONDS = 60  # how often a sign of life is written down
 LANGUAGES = ("en", "de")
 _ID = re.compile(r"[0-9a-f-]{36}")
+NOWHERE = Client("")
 THEMES = ("system", "light", "dark")
 
 
@@ -37,7 +38,7 @@ class SignedIn:
     expires_at: datetime
     csrf: str
     preferences: Mapping[str, str]
-    entrance: str = ""  # the origin at which they logged in
+    client: Client = NOWHERE  # the device at which they logged in
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,15 @@ def _signed_in(
         expires_at=expires_at,
         csrf=csrf_of(secret),
         preferences=row.u_preferences or {},
-        entrance=str((getattr(row, "client", None) or {}).get("entrance", "")),
+        client=_client(getattr(row, "client", None) or {}, address),
     )
+
+
+def _client(kept: Mapping[str, Any], address: str) -> Client:
+    kind, name, os, agent, entrance = (
+        str(kept.get(key, "")) for key in ("kind", "name", "os", "user_agent", "entrance")
+    )
+    return Client(address, kind or "api", name, os, agent, entrance)
 
 
 class _UserColumns:

@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from portico.domain.gateways import GatewayGroup
-from portico.domain.model import Policy, Pool, PoolAssignment, PowerPlan, ProtocolPlan, ReleasePlan, Role
+from portico.domain.locations import Location, locate
+from portico.domain.model import Client, Policy, Pool, PoolAssignment, PowerPlan, ProtocolPlan, ReleasePlan, Role
 from portico.store import records, tables
 from portico.store.engine import Database
 
@@ -30,12 +31,17 @@ class Snapshot:
     protocol_plans: Mapping[str, ProtocolPlan] = field(default_factory=dict)
     power_plans: Mapping[str, PowerPlan] = field(default_factory=dict)
     release_plans: Mapping[str, ReleasePlan] = field(default_factory=dict)
+    locations: Mapping[str, Location] = field(default_factory=dict)
     gateway_groups: Mapping[str, GatewayGroup] = field(default_factory=dict)
     default_policy: Mapping[str, str] = field(default_factory=dict)  # tenant → policy id
 
     def policy_of(self, tenant_id: str, policy_id: str | None) -> Policy:
         """Return a user's policy, or the tenant's default one."""
         return self.policies.get(policy_id or "") or self.policies[self.default_policy[tenant_id]]
+
+    def location_of(self, tenant_id: str, client: Client) -> Location | None:
+        """Return where a client of a tenant's is."""
+        return locate(client, (one for one in self.locations.values() if one.tenant_id == tenant_id))
 
     def release_plan(self, plan_id: str | None, tenant_id: str) -> ReleasePlan:
         """Return a release plan, or the one that holds where none was chosen."""
@@ -109,6 +115,7 @@ def load(conn: Connection, version: int) -> Snapshot:
         protocol_plans=_all(conn, tables.protocol_plans, ProtocolPlan),
         power_plans=_all(conn, tables.power_plans, PowerPlan),
         release_plans=_all(conn, tables.release_plans, ReleasePlan),
+        locations=_all(conn, tables.locations, Location),
         gateway_groups=_all(conn, tables.gateway_groups, GatewayGroup),
         default_policy={policy.tenant_id: policy.id for policy in policies.values() if policy.is_default},
     )

@@ -26,7 +26,7 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
     plan = connect.plan_of(broker, assignment)
     with broker.db.write() as conn:
-        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan, me.entrance)
+        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan, me)
         if isinstance(path, Reason):
             raise Unavailable(sentence(path), retry_after=3)
         way = Way(connection_id, assignment.id, assignment.epoch, me.user.id, seen.protocol, desktop.realm)

@@ -11,6 +11,7 @@ from portico.domain.access import Actor
 from portico.services.broker import Broker
 from portico.services.listing import there
 from portico.services.nouns import Noun
+from portico.store import tables as t
 from portico.store.records import adapter
 from portico.wire.networks import networks
 
@@ -104,6 +105,13 @@ def not_networks(field: str, texts: Iterable[str]) -> dict[str, str]:
     except ValueError as problem:
         return {field: f"{problem} is not a network. Write it like 10.20.0.0/16 or 2001:db8::/32."}
     return {}
+
+
+def no_group(write: Write, field: str) -> dict[str, str]:
+    """Check that a group of gateways, which belong to the deployment, is there."""
+    group = write.values.get(field)
+    found = not group or write.conn.scalar(select(t.gateway_groups.c.id).where(t.gateway_groups.c.id == group))
+    return {} if found else {field: "There is no such group of gateways. Choose another one."}
 
 
 def missing(write: Write, table: Table, wanted: Mapping[str, str | None], what: str) -> dict[str, str]:

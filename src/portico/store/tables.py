@@ -175,6 +175,7 @@ pool_history = Table(
 policies = _configuration("policies", Column("is_default", Boolean, nullable=False))
 protocol_plans = _configuration("protocol_plans")
 power_plans = _configuration("power_plans")
+locations = _configuration("locations")
 release_plans = _configuration("release_plans")
 roles = _configuration("roles")
 

@@ -223,8 +223,18 @@ _AREAS = (
         (_name(), Column("protocols", N_("Protocols"), sorts=False), Column("clipboard_in", N_("Clipboard in"), "flag", sorts=False),
          Column("clipboard_out", N_("Clipboard out"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
         (Section(N_("Protocol plan"), ("name", "protocols")), Section(N_("In the session"), ("clipboard_in", "clipboard_out", "files_in", "files_out", "drives", "printers", "usb", "view_only")),
-         Section(N_("Time"), ("idle_minutes", "max_minutes")), Section(N_("Others see it"), ("shadowing", "recording", "watermark")), Section(N_("Gateway"), ("gateway_group_id", "forward", "direct_from")), Section(N_("Pictures"), ("deep_colour",), is_open=False)),
+         Section(N_("Time"), ("idle_minutes", "max_minutes")), Section(N_("Others see it"), ("shadowing", "recording", "watermark")), Section(N_("Gateway"), ("gateway_group_id", "forward")), Section(N_("Pictures"), ("deep_colour",), is_open=False)),
         create=N_("Create protocol plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("protocols", "updated_at"), topics="plans",
+    ),
+    Area(
+        "locations", N_("Locations"), N_("location"), "map-pin", "locations",
+        N_("A location is a set of clients, by address, system or kind. It says how they come to their desktops."),
+        (_name(), Column("position", N_("Order"), "number", sorts=False), Column("gateway_group", N_("Through the gateways of"), sorts=False),
+         Column("direct", N_("No gateway needed"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
+        (Section(N_("Location"), ("name", "position")),
+         Section(N_("Which clients are there"), ("join", "conditions"), N_("Without a condition it is every client.")),
+         Section(N_("The way to desktops"), ("gateway_group_id", "direct"))),
+        create=N_("Create location"), deletes=True, facts=("position", "gateway_group"), topics="locations",
     ),
     Area(
         "power-plans", N_("Power plans"), N_("power plan"), "power", "plans",
@@ -348,7 +358,7 @@ AREAS: Mapping[str, Area] = {area.noun: area for area in _AREAS}
 # The navigation, by what one does; a noun that shares a place stands for its group.
 GROUPS = (
     (N_("Fleet"), ("desktops", "pools", "images", "centers")),
-    (N_("Rules"), ("policies", "protocol-plans")),
+    (N_("Rules"), ("policies", "protocol-plans", "locations")),
     (N_("People"), ("users", "roles")),
     (N_("Running"), ("desktop-sessions", "gateways", "brokers", "jobs", "events", "settings")),
 )

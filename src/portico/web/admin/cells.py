@@ -21,6 +21,7 @@ from portico.web.words import job_word
 ALL = 500
 # The column of a list → the reference behind it and the noun that names it.
 REFERENCES = {
+    "locations": {"gateway_group": ("gateway_group_id", "gateway-groups")},
     "gateways": {"group": ("group_id", "gateway-groups")},
     "users": {"role": ("role_id", "roles"), "policy": ("policy_id", "policies")},
     "images": {"center": ("center_id", "centers")},

@@ -25,7 +25,7 @@ from portico.web.rendering import N_, broker_of, speak, translate
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
 UNDOABLE = frozenset(
-    ("centers", "pools", "policies", "protocol-plans", "power-plans", "release-plans", "roles", "users")
+    ("centers", "pools", "policies", "protocol-plans", "power-plans", "release-plans", "roles", "users", "locations")
 )
 FIRST = {  # what a new item begins with, so that the common case is filled in
     "pools": {

@@ -43,9 +43,9 @@ DAYS = tuple(
 )
 KINDS = {
     "provisioning.time_limits.start": "time", "provisioning.time_limits.stop": "time", f"{PLACEMENT}.metadata": "pairs",
-    "may_reach": "words", "direct_from": "words",
+    "may_reach": "words",
 }  # fmt: skip
-LINES = ("assignments", "rule.rules", "provisioning.time_limits", "provisioning.actions")
+LINES = ("assignments", "rule.rules", "conditions", "provisioning.time_limits", "provisioning.actions")
 ORDERS = {"protocols": ("vnc", "ssh", "rdp", "rgs", "tgx", "nomachine", "dcv", "pcoip")}
 PROSE = ("notes", "provisioning.user_data")
 HIDDEN_IN_LINES = ("id",)
@@ -66,6 +66,10 @@ WORDS = {
 }  # fmt: skip
 # Words of one field, where the same value means something else in another.
 FIELD_WORDS = {
+    "conditions.attribute": {
+        "address": N_("Address"), "kind": N_("Kind of client"), "os": N_("Operating system"), "name": N_("Name of the device"),
+        "user_agent": N_("What the browser says it is"), "entrance": N_("Address where the person logged in"),
+    },
     "shadowing": {"off": N_("Nobody may"), "view": N_("To watch"), "control": N_("To watch, and to help")},
     "recording": {"off": N_("No"), "on": N_("Yes; a session goes on where it fails"), "required": N_("Yes; without it there is no session")},
 }  # fmt: skip

@@ -23,6 +23,11 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "release-plans": {"name": "Single use", "release_after_log_out_minutes": 0, "delete_after_release": True},
     "roles": {"name": "Help desk", "areas": {"desktops": "edit", "users": "view"}},
     "users": {"login_name": "ada", "display_name": "Ada Lovelace", "role_id": _ID},
+    "locations": {
+        "name": "Office",
+        "conditions": [{"attribute": "address", "operator": "ip", "text": "10.0.0.0/8"}],
+        "direct": True,
+    },
     "gateway-groups": {"name": "Frankfurt", "balance": "fewest", "may_reach": ["10.20.0.0/16"]},
     "tenants": {"name": "Example Ltd"},
     "join-keys": {"name": "Debian desktops", "days": 365},
