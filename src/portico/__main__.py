@@ -48,6 +48,7 @@ COMMANDS = {
     ),
     "login": Command("portico.cli.logins:login", "log in for further commands, and keep the token", call="argv"),
     "logout": Command("portico.cli.logins:logout", "end that log-in", call="argv"),
+    "explain": Command("portico.cli.explain:main", "what somebody would get, and why", call="argv"),
     "tunnel": Command(
         "portico.connect.command:main", "one's own desktop on a port of this device", call="argv", extra="connect"
     ),

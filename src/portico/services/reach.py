@@ -25,6 +25,13 @@ GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no n
 def choose(broker: Broker, conn: Connection, realm: str, host: str, plan: ProtocolPlan, me: SignedIn) -> Path | Reason:
     """Return the path to a desktop of a realm for a person, or why there is none: the plan names a group, else their location does."""
     live = fleet.list_live_gateways(conn, broker.now() - timedelta(seconds=GATEWAY_SECONDS))
+    return choose_among(broker, live, realm, host, plan, me)
+
+
+def choose_among(
+    broker: Broker, live: Iterable[Any], realm: str, host: str, plan: ProtocolPlan, me: SignedIn
+) -> Path | Reason:
+    """Choose among the rows of gateways that are in service."""
     snapshot = broker.snapshots.get()
     where = snapshot.location_of(me.user.tenant_id, me.client)
     group_id = plan.gateway_group_id or (where.gateway_group_id if where else None)

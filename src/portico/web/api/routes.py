@@ -1,6 +1,6 @@
 """The REST interface: everything under /api/v1."""
 
-from portico.web.api import actions, connections, crud, operations, session, shadows, waiting
+from portico.web.api import actions, connections, crud, operations, replaying, session, shadows, waiting
 from portico.web.sections import Section
 
 router = Section(prefix="/api/v1")
@@ -12,6 +12,7 @@ for part in (
     operations.router,
     waiting.router,
     shadows.router,
+    replaying.router,
     *crud.ROUTERS,
 ):
     router.include_router(part)
