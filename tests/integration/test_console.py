@@ -184,3 +184,21 @@ def test_locations_are_made_line_by_line(client: TestClient, broker: Broker) -> 
     )
     configure.delete_item(broker, actor(broker), "locations", item["id"])
     assert configure.restore_item(broker, actor(broker), "locations", item["id"])["name"] == "Office"
+
+
+@pytest.mark.capability("S047")
+def test_what_somebody_would_get_is_shown(client: TestClient, broker: Broker, held: str) -> None:
+    """From the user's page: role, policy, location, offers and reasons; a moment that is none is said to be so."""
+    configure.create_item(
+        broker, actor(broker), "locations",
+        {"name": "Office", "conditions": [{"attribute": "address", "operator": "ip", "text": "10.0.0.0/8"}]},
+    )  # fmt: skip
+    log_in(client)
+    with broker.db.read() as conn:
+        user = conn.scalar(select(t.assignments.c.user_id))
+    assert f'href="/admin/users/{user}/explain"' in client.get(f"/admin/users/{user}").text
+    text = client.get(f"/admin/users/{user}/explain?client=10.1.2.3&at=2030-01-01T08:00").text
+    assert "Office" in text and 'data-testid="offer"' in text
+    assert "Office" not in client.get(f"/admin/users/{user}/explain?client=192.0.2.1").text
+    assert "The moment is not understood." in client.get(f"/admin/users/{user}/explain?at=tomorrow").text
+    assert client.get("/admin/users/nobody/explain").status_code == 404

@@ -10,6 +10,7 @@ from portico.web.admin import (
     palette,
     preview,
     recordings,
+    replaying,
     shadows,
     show,
 )
@@ -24,6 +25,7 @@ CONSOLE = flat(
     desktop_sessions.router,
     recordings.router,
     shadows.router,
+    replaying.router,
     preview.router,
     actions.router,
     edit.router,

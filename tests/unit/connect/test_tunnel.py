@@ -31,10 +31,11 @@ def test_what_a_program_says_before_the_tunnel_stands_comes_first() -> None:
     """Some versions of Python read although reading was paused as the connection was made."""
 
     async def talk() -> list[bytes]:
-        local, remote = _Local(lambda local: None), Remote()
+        connected = asyncio.Event()
+        local, remote = _Local(lambda local: connected.set()), Remote()
         server = await asyncio.get_running_loop().create_server(lambda: local, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
-        await asyncio.sleep(0.1)
+        await connected.wait()
         local.data_received(b"SSH-2.0-")  # as such a version does
         local.data_received(b"first\r\n")
         given: Any = remote
