@@ -99,11 +99,14 @@ class Doors:
         full = self._pending >= MAX_PENDING or len(self._sessions) >= MAX_SESSIONS
         return not full and self._knocks.allows(address)
 
-    async def admit(self, text: str, protocol: str, address: str) -> Grant:
+    async def admit(self, text: str, protocol: str, address: str, use: str = SESSION) -> Grant:
         """Return what the ticket of a client of its own grants; it may come again while its session lives. Raises Refused."""
         if self.draining:
             raise Refused("draining")
-        return await self._admit(text, SESSION, protocol, address)
+        ticket = self._check(text, protocol, again=True)
+        if ticket.use != use:
+            raise Refused("ticket.invalid", "a ticket for another door")
+        return await self._unrecorded(text, ticket.protocol, address)
 
     async def admit_token(self, token: str, address: str) -> Grant:
         """Return what the routing token of an RDP client grants. Raises Refused."""
@@ -111,16 +114,10 @@ class Doors:
             raise Refused("draining")
         if not (token.startswith(ROUTING) and token.isascii() and len(token) <= MAX_ROUTING):
             raise Refused("ticket.invalid", "no routing token of ours")
-        grant = await self._redeem(token, "rdp", address)
-        if grant.recording is not None and grant.recording.required:
-            raise Refused("recording.failed", "what a client of its own is sent cannot be recorded")
-        return grant
+        return await self._unrecorded(token, "rdp", address)
 
-    async def _admit(self, text: str, use: str, protocol: str, address: str) -> Grant:
-        ticket = self._check(text, protocol, again=True)
-        if ticket.use != use:
-            raise Refused("ticket.invalid", "a ticket for another door")
-        grant = await self._redeem(text, protocol or ticket.protocol, address)
+    async def _unrecorded(self, text: str, protocol: str, address: str) -> Grant:
+        grant = await self._redeem(text, protocol, address)
         if grant.recording is not None and grant.recording.required:
             raise Refused("recording.failed", "what a client of its own is sent cannot be recorded")
         return grant
@@ -155,7 +152,7 @@ class Doors:
             raise Refused("draining")
         if protocol == TUNNELS:
             text = (await self._entry(socket)).ticket
-            await self._tunnels.enter(await self._admit(text, TUNNEL, "", address), socket, address)
+            await self._tunnels.enter(await self.admit(text, "", address, TUNNEL), socket, address)
             return
         entry = await (self._request(socket) if protocol == "rdp" else self._entry(socket))
         ticket = self._check(entry.ticket, protocol)

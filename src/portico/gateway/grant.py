@@ -39,6 +39,12 @@ class SessionPolicy:
     expires_at: float | None
     watermark: str = ""
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it forbids nothing that only somebody who reads along could hold back."""
+        clipboard, files = self.clipboard_in and self.clipboard_out, self.files_in and self.files_out
+        return clipboard and files and self.drives and self.printers and self.usb and not self.view_only
+
     def told(self) -> dict[str, object]:
         """Return what the page must know of it."""
         return {

@@ -15,22 +15,23 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 class Housekeeper:
     """Call `tidy` now and then. Failed TLS handshakes leave some 50 KiB each behind, which the C library keeps for itself otherwise."""
 
-    def __init__(self) -> None:
-        gc.freeze()  # what is there from the start is no garbage, and need not be looked through again
-        self._trim = _malloc_trim()
+    def __init__(self, trim: Callable[[int], int] | None, resident: Callable[[], int]) -> None:
+        self._trim, self._resident = trim, resident
         self._least = resident()
 
     def tidy(self) -> None:
-        """Collect cycles; trim the heap if the process has grown since the last time."""
+        """Collect cycles; trim the heap if the process has grown since that was done last."""
         gc.collect()
-        if self._trim is not None and resident() > self._least + GROWN:
+        if self._trim is not None and self._resident() > self._least + GROWN:
             self._trim(0)
-        self._least = resident()
+            self._least = self._resident()
+        self._least = min(self._least, self._resident())  # else kept: slow growth adds up until it is worth a look
 
 
 async def keep_tidy() -> None:
     """Tidy for as long as the process runs."""
-    housekeeper = Housekeeper()
+    gc.freeze()  # what is there from the start is no garbage, and need not be looked through again
+    housekeeper = Housekeeper(_malloc_trim(), resident)
     while True:
         await asyncio.sleep(SECONDS)
         housekeeper.tidy()

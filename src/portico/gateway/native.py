@@ -147,9 +147,7 @@ Desktop = rdp.RdpDesktop | RawDesktop
 
 def stands_between(grant: Grant) -> bool:
     """Tell whether the gateway must see the session in clear: to log in, or to hold to the policy."""
-    policy, allowed = grant.policy, rdp.switches(grant)
-    free = policy.usb and not (allowed.closed or allowed.judged or policy.view_only or policy.idle_seconds is not None)
-    return bool(grant.credentials.password) or not free
+    return bool(grant.credentials.password) or not grant.policy.is_free or grant.policy.idle_seconds is not None
 
 
 async def open_desktop(grant: Grant) -> Desktop:

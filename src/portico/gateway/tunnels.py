@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from portico.gateway.conversation import Conversation
-from portico.gateway.grant import Grant, SessionPolicy
+from portico.gateway.grant import Grant
 from portico.gateway.refusals import Refused
 from portico.gateway.sessions import LEFT, Session, Sessions
 from portico.gateway.websocket import NORMAL, Sink, Socket, SocketClosed
@@ -26,7 +26,7 @@ class Tunnels:
 
     async def enter(self, grant: Grant, socket: Socket, address: str) -> None:
         """Connect to the desktop and begin to pass bytes. Raises Refused, SocketClosed."""
-        if not is_free(grant.policy):
+        if not grant.policy.is_free:
             raise Refused("desktop.refused", "the policy forbids what nobody could hold to in a tunnel")
         stream = Stream(socket)
         try:
@@ -50,20 +50,6 @@ class Tunnels:
         tunnel = Tunnel()
         tunnel.session = self._sessions.open(grant, tunnel, address, tunnel.hang_up)
         return tunnel
-
-
-def is_free(policy: SessionPolicy) -> bool:
-    """Tell whether a policy forbids nothing that only somebody who reads along could hold back."""
-    switches = (
-        policy.clipboard_in,
-        policy.clipboard_out,
-        policy.files_in,
-        policy.files_out,
-        policy.drives,
-        policy.printers,
-        policy.usb,
-    )
-    return all(switches) and not policy.view_only
 
 
 class Tunnel:

@@ -14,6 +14,7 @@ from portico.domain import connect as rules
 from portico.domain.assign import on_assigned
 from portico.domain.connect import NATIVE, ConnectStage, Progress
 from portico.domain.explain import as_json
+from portico.domain.gateways import Path
 from portico.domain.jobs import DesktopPower, OfPool
 from portico.domain.model import Assignment, Client, Desktop, NoDesktop, PoolAssignment, ProtocolPlan, Reason
 from portico.domain.offers import may_offer
@@ -34,6 +35,7 @@ from portico.store.records import assignment as assignment_record
 from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 from portico.store.scope import Tenant
+from portico.wire.tickets import ENTRY
 
 ROUNDS = 10  # so often the candidates of a pool are read anew when others were quicker
 EXPECTED_DAYS = 7
@@ -299,11 +301,25 @@ def _target(broker: Broker, row: Any, desktop: Desktop, protocol: str) -> Target
     return Target(desktop.target, desktop.protocols.get(protocol, display.default_port if display else 0), desktop.name)
 
 
-def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
-    """Hand out a one-time ticket for one's own connection, once its desktop is ready. Raises Conflict with the reason."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A connection whose desktop is ready: its row, and what hangs on it. `protocol` is empty where none fits."""
+
+    row: Any
+    assignment: Assignment
+    desktop: Desktop
+    plan: ProtocolPlan
+    protocol: str
+
+
+def ready(broker: Broker, me: SignedIn, connection_id: str, *, in_browser: bool = False) -> Ready:
+    """Return one's own connection if its desktop is ready, its address looked at anew. Raises NotFound, Conflict with the reason.
+
+    `in_browser`: what our gateways cannot carry into one is refused first, since waiting would not help.
+    """
     row, assignment, desktop = load(broker, me, connection_id)
     seen = view(broker, me, connection_id)
-    if seen.protocol and seen.protocol not in DOORS:
+    if in_browser and seen.protocol and seen.protocol not in DOORS:
         raise Conflict(
             "Our gateways cannot carry this protocol into a browser. Choose another way to open the desktop."
         )
@@ -311,15 +327,31 @@ def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
         raise Conflict(sentence(seen.progress.reason or Reason("desktop.preparing")))
     if row.state == "closed" and row.close_reason in ENDED:
         raise Conflict("This connection was ended. Open the desktop again from your desktops.")
-    desktop = addresses.fresh(broker, desktop)
+    return Ready(row, assignment, addresses.fresh(broker, desktop), plan_of(broker, assignment), seen.protocol)
+
+
+def reopen(broker: Broker, conn: Connection, me: SignedIn, one: Ready) -> Path:
+    """Choose the gateway for a connection, and let it be opened, or opened again. Raises Unavailable with the reason."""
+    path = reach.choose(broker, conn, one.desktop.realm, one.desktop.target, one.plan, me)
+    if isinstance(path, Reason):
+        raise Unavailable(sentence(path), retry_after=3)
+    connections.set_state(conn, one.row.id, REOPENED, "ready", closed_at=None, close_reason="")
+    return path
+
+
+def issue(broker: Broker, conn: Connection, me: SignedIn, one: Ready, path: Path, use: str = ENTRY) -> str:
+    """Return a ticket for a connection, for the gateway that was chosen where no other will do."""
+    way = Way(one.row.id, one.assignment.id, one.assignment.epoch, me.user.id, one.protocol, one.desktop.realm)
+    return entry_tickets.issue(broker, conn, path.gateway.id if path.pinned else None, way, use)
+
+
+def ticket(broker: Broker, me: SignedIn, connection_id: str) -> dict[str, str]:
+    """Hand out a one-time ticket for one's own connection, once its desktop is ready. Raises Conflict with the reason."""
+    one = ready(broker, me, connection_id, in_browser=True)
     with broker.db.write() as conn:
-        path = reach.choose(broker, conn, desktop.realm, desktop.target, plan_of(broker, assignment), me)
-        if isinstance(path, Reason):
-            raise Unavailable(sentence(path), retry_after=3)
-        way = Way(connection_id, assignment.id, assignment.epoch, me.user.id, seen.protocol, desktop.realm)
-        sealed = entry_tickets.issue(broker, conn, path.gateway.id if path.pinned else None, way)
-        connections.set_state(conn, connection_id, REOPENED, "ready", closed_at=None, close_reason="")
-    return {"ticket": sealed, "url": path.origin + DOORS[seen.protocol]}
+        path = reopen(broker, conn, me, one)
+        sealed = issue(broker, conn, me, one, path)
+    return {"ticket": sealed, "url": path.origin + DOORS[one.protocol]}
 
 
 def disconnect(broker: Broker, me: SignedIn, connection_id: str) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from portico.domain.access import AREAS
+from portico.domain.gateways import BALANCES
+from portico.domain.locations import ATTRIBUTES
 
 MINUTES_A_YEAR = 525_600
 
@@ -273,7 +275,7 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "position": Spec("Order", "The first location that fits counts, from the lowest number up.", "", 0, 1_000_000),
         "join": Spec("Match", "Whether all conditions must hold, or any one.", choices=("and", "or")),
         "conditions": Spec("Conditions", "None: every client."),
-        "conditions.attribute": Spec("Attribute", choices=("address", "kind", "os", "name", "user_agent", "entrance")),
+        "conditions.attribute": Spec("Attribute", choices=tuple(ATTRIBUTES)),
         "conditions.operator": Spec("Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "ip", "np")),
         "conditions.text": Spec("Value", "An operating system is windows, macos, linux, chromeos, android or ios."),
         "gateway_group_id": Spec(
@@ -290,7 +292,7 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
             "Who is chosen",
             "Where sites have addresses of their own, people can stay at the gateway at whose address they logged in; others get the one "
             "with the fewest sessions. Behind a balancer any of them takes anybody.",
-            choices=("fewest", "entrance", "all"),
+            choices=BALANCES,
         ),
         "public_url": Spec(
             "Address of the balancer",

@@ -16,10 +16,7 @@ from portico.store.records import desktop as desktop_record
 from portico.store.records import part
 
 TUNNEL = "tunnel"  # the state of what needs no port of a gateway, since its client comes by a tunnel
-OFF, DIRECT = (
-    "off",
-    "direct",
-)  # a plan's word, and the state of what needs no forward: clients go to the desktop's own address
+DIRECT = "direct"  # the state of what needs no forward: clients go to the desktop's own address
 ANSWER_SECONDS = 20  # how long a gateway may take to open ports
 MESSAGE_SECONDS = 60
 PATIENCE = timedelta(seconds=MESSAGE_SECONDS + ANSWER_SECONDS)  # how long a forward that was asked for again may take

@@ -19,6 +19,7 @@ from portico.store import centers, fleet
 from portico.store.scope import Tenant
 
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+OFF = "off"  # a plan's word: clients of a device go to the desktop's own address
 GATEWAY_SECONDS = 30  # after so long without a sign of life a gateway gets no new sessions
 
 
@@ -48,7 +49,7 @@ def may_carry(broker: Broker, gateway: Any, realm: str, host: str, plan: Protoco
 def is_direct(broker: Broker, plan: ProtocolPlan, tenant_id: str, client: Client) -> bool:
     """Tell whether a client of a device goes to the desktop's own address: by the plan always, or from where it is."""
     where = broker.snapshots.get().location_of(tenant_id, client)
-    return plan.forward == "off" or (where is not None and where.direct)
+    return plan.forward == OFF or (where is not None and where.direct)
 
 
 def origin(broker: Broker, gateway: Any) -> str:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from portico.domain.locations import SYSTEMS
 from portico.domain.model import Client
 from portico.errors import Invalid
 from portico.services import configure
@@ -18,8 +19,6 @@ from portico.web.guard import PageRoute, administrator
 from portico.web.rendering import N_, broker_of, speak
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
-
-SYSTEMS = ("windows", "macos", "linux", "chromeos", "android", "ios")
 
 
 @router.get("/users/{user_id}/explain")
@@ -36,7 +35,13 @@ def explain(request: Request, me: Annotated[SignedIn, Depends(administrator)], u
         found = replay(broker, me.actor, user_id, client, _moment(typed["at"], me))
     except Invalid as problem:
         wrong = problem.sentence
-    context: dict[str, Any] = {"item": item, "found": found, "typed": typed, "wrong": wrong, "systems": SYSTEMS}
+    context: dict[str, Any] = {
+        "item": item,
+        "found": found,
+        "typed": typed,
+        "wrong": wrong,
+        "systems": sorted({system for _, system in SYSTEMS}),
+    }
     return console(request, "admin/explain.html", me, area=area, **context)
 
 
