@@ -102,14 +102,14 @@ class RunningDemo:
 
 
 @pytest.fixture(scope="module")
-def demo() -> Iterator[RunningDemo]:
+def demo(request: pytest.FixtureRequest) -> Iterator[RunningDemo]:
     """A demo that is ready. What it kept is swept away afterwards, whatever happened."""
     # Not below pytest's own directory: accounts of desktops cannot pass that one.
     home = Path(tempfile.mkdtemp(prefix="pd-", dir="/tmp"))
     home.chmod(0o755)
     pictures = ROOT / "build" / "demo-check"
     pictures.mkdir(parents=True, exist_ok=True)
-    running = RunningDemo(home / "demo", pictures / "demo.log")
+    running = RunningDemo(home / "demo", pictures / f"{request.module.__name__.rpartition('.')[2]}.log")
     try:
         running.wait()
         yield running

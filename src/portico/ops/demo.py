@@ -34,10 +34,13 @@ class Demo:
         self.environ: dict[str, str] = {}
         self.facts: dict[str, object] = {}
 
-    def start(self) -> None:
-        """Bring everything up and wait until a desktop of each pool can be opened. Raises Broken with the story of what failed."""
+    def start(self, port: int) -> None:
+        """Bring everything up, its front on `port`, and wait until a desktop of each pool can be opened.
+
+        Raises Broken with the story of what failed.
+        """
         began = monotonic()
-        settings = demo_state.settings(self.state, demo_state.free_port(demo_state.FRONT_PORT), self.host)
+        settings = demo_state.settings(self.state, port, self.host)
         demo_state.write_settings(self.state / "portico.toml", settings | {"database": self.database})
         self.environ = _environment(self.state / "portico.toml")
         self.say("starting the broker")
@@ -141,11 +144,11 @@ def main(argv: Sequence[str]) -> int:
     # Ctrl-C too: a shell that starts us in the background has it ignored, and then nothing would ever clean up.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    with demo_state.taken(state):
+    with demo_state.taken(state), demo_state.front_port() as port:
         demo_state.prepare(state, options.keep)
         demo = Demo(state, options, console)
         try:
-            demo.start()
+            demo.start(port)
             console.show(_welcome(demo.facts))
             demo.follow()
         except KeyboardInterrupt:

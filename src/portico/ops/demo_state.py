@@ -60,6 +60,22 @@ def prepare(state: Path, keep: bool) -> None:
         )
 
 
+@contextmanager
+def front_port() -> Iterator[int]:
+    """Hold the port of the front for the time of a demo: 8443, or any that is free when another demo has that one.
+
+    The front listens only seconds after the choice, so two demos that start together would both find 8443 free. A name
+    in the abstract namespace (unix(7)) says who has it, and goes with its process.
+    """
+    with socket.socket(socket.AF_UNIX) as claim:
+        try:
+            claim.bind(f"\0portico-demo-{FRONT_PORT}")
+        except OSError:
+            yield free_port()
+        else:
+            yield free_port(FRONT_PORT)
+
+
 def settings(state: Path, port: int, host: str) -> dict[str, str | list[str]]:
     """Return the configuration of the demo, on ports that are free now."""
     broker, gateway = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"

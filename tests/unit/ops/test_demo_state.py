@@ -77,3 +77,9 @@ def test_passwords_are_new_each_time_and_long_enough():
     made = {demo_content.password() for _ in range(100)}
     assert len(made) == 100
     assert all(len(password) == 19 for password in made)
+
+
+@pytest.mark.capability("S001")
+def test_two_demos_that_start_together_choose_two_ports() -> None:
+    with demo_state.front_port() as one, demo_state.front_port() as other:
+        assert one != other
