@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.e2e.test_rdp import RdpLab, lab  # noqa: F401
-from tests.e2e.test_viewer import PICTURES, line_in, open_page, reaches  # noqa: F401
+from tests.e2e.test_viewer import PICTURES, line_in, open_page, reaches, type_line  # noqa: F401
 
 from doubles.desktops import SshServer, wait_until
 
@@ -88,9 +88,7 @@ def test_who_watches_cannot_type_and_comes_back_when_his_line_broke(lab: RdpLab,
     notice = person.get_by_test_id("join-notice")
     expect(notice).to_contain_text("Grace sees this session")
     helper.keyboard.type("never\n", delay=20)
-    person.mouse.click(400, 300)
-    person.keyboard.type("only the person\n", delay=20)
-    assert line_in(lab.desktop.proof, "only the person")
+    type_line(person, lab.desktop.proof, "only the person")
     assert "never" not in lab.desktop.proof.read_text()
     helper.reload()
     reaches(helper, "connected")
