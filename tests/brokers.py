@@ -10,10 +10,14 @@ from uuid import uuid4
 from sqlalchemy import insert
 
 from portico.config import Config
+from portico.directories.active_directory import ActiveDirectory
+from portico.directories.nis import Nis
+from portico.directories.open_ldap import OpenLdap
 from portico.domain.access import AREAS, Actor
 from portico.domain.model import Role
 from portico.ports.cloud import Meta
 from portico.services.broker import Broker
+from portico.services.gates import Gates
 from portico.services.keys import KeyRing
 from portico.services.passwords import Hasher
 from portico.services.snapshot import SnapshotHolder
@@ -44,6 +48,9 @@ class Nowhere:
     Settings = NowhereSettings
 
 
+DIRECTORIES = {"active-directory": ActiveDirectory, "ldap": OpenLdap, "nis": Nis}
+
+
 def make_broker(state: Path, url: str | None = None, now: Callable[[], datetime] | None = None) -> Broker:
     """Make a broker with two tenants, each with its roles, default policy, administrator and user.
 
@@ -66,8 +73,10 @@ def make_broker(state: Path, url: str | None = None, now: Callable[[], datetime]
         vault=vault,
         keys=KeyRing(db, vault, clock()),
         cloud_drivers={"nowhere": Nowhere},
+        directory_drivers=DIRECTORIES,
         displays={},
         hasher=hasher,
+        gates=Gates(),
         snapshots=SnapshotHolder(db),
         deployment_id="deployment",
         now=clock,

@@ -9,6 +9,7 @@ PorticoError
 ├── RateLimited   too many tries; carries seconds to wait
 └── Unavailable   something that we need does not answer; worth trying again
     ├── CloudError ── QuotaExceeded, CloudRefused, CloudNotFound
+    ├── DirectoryError ── DirectoryRefused
     └── AgentUnreachable
 """
 
@@ -117,3 +118,15 @@ class AgentUnreachable(Unavailable):
     """The agent of a desktop does not answer."""
 
     code = "agent.unreachable"
+
+
+class DirectoryError(Unavailable):
+    """A directory does not answer, or not as it should."""
+
+    code = "directory.failed"
+
+
+class DirectoryRefused(DirectoryError):
+    """A directory will not do this however often we ask, such as taking a password that is too short."""
+
+    code = "directory.refused"

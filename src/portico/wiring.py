@@ -25,6 +25,7 @@ from portico.jobs.runner import Runner
 from portico.services import centers, gateways, hooks, rotation, settling, setup
 from portico.services.broker import Broker
 from portico.services.centers import Checked
+from portico.services.gates import Gates
 from portico.services.keys import KeyRing
 from portico.services.passwords import Hasher
 from portico.services.setup import FirstRun
@@ -62,8 +63,10 @@ def build(config: Config, db: Database) -> Broker:
         vault=vault,
         keys=KeyRing(db, vault, now),
         cloud_drivers=drivers("portico.clouds"),
+        directory_drivers=drivers("portico.directories"),
         displays={name: display() for name, display in drivers("portico.displays").items()},
         hasher=Hasher(),
+        gates=Gates(),
         snapshots=SnapshotHolder(db),
         deployment_id=setup.deployment_id(db, new_id(), now),
         now=db.now,

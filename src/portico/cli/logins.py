@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,12 @@ def _login(argv: Sequence[str]) -> int:
     body = {"username": name, "password": _password(chosen.password_file)} | (
         {"domain": chosen.domain} if chosen.domain else {}
     )
-    answer = Client(Address(url, ca)).call("POST", "login", body)
+    broker = Client(Address(url, ca))
+    answer = broker.call("POST", "login", body)
+    while "token" not in answer:
+        sys.stderr.write(f"Your directory is slow. You are number {answer['position']} in the line.\n")
+        time.sleep(float(answer["retry_after"]))
+        answer = broker.call("POST", "login/waiting", {"login": answer["login"]})
     logins = {**stored.get("logins", {}), url: {"token": answer["token"], "ca_pem": ca}}
     _write({"last": url, "logins": logins})
     sys.stdout.write(f"Logged in to {url} as {answer['user']['login_name']} until {answer['expires_at']}.\n")

@@ -58,6 +58,15 @@ def split_name(typed: str) -> tuple[str, str]:
     return (user, domain) if user and domain else (name, "")
 
 
+def as_typed(typed: str) -> tuple[str, str]:
+    """Return (the user's part, the whole) of a name as it was typed, for directories to which capital letters matter."""
+    whole = "".join(character for character in typed if character.isprintable()).strip()
+    _, backslash, user = whole.partition("\\")
+    if not backslash:
+        user = whole.rpartition("@")[0]
+    return user.strip() or whole, whole
+
+
 def check_password_policy(password: str, login_name: str) -> Reason | None:
     """Return why a new password will not do, or None: long enough, not the name, not one character over and over."""
     if len(password) < MIN_PASSWORD:

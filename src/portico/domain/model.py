@@ -40,6 +40,8 @@ class User:
     policy_id: str | None = None
     disabled: bool = False
     must_change_password: bool = False
+    directory: str = "local"
+    barred: bool = False  # their directory does not let them in any more
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Iterator, Mapping
+from time import sleep
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -27,6 +28,9 @@ class Client:
     def login(self, username: str, password: str) -> Mapping[str, Any]:
         """Log in; later requests carry the token. Returns the answer."""
         answer: Mapping[str, Any] = self.post("login", {"username": username, "password": password})
+        while "token" not in answer:  # a directory is slow
+            sleep(float(answer["retry_after"]))
+            answer = self.post("login/waiting", {"login": answer["login"]})
         self._token = str(answer["token"])
         return answer
 

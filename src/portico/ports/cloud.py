@@ -15,19 +15,8 @@ from typing import Any, ClassVar, Protocol
 from portico.domain.leaks import Belonging as Belonging
 from portico.domain.model import Placement, PowerAction
 from portico.domain.sync import Seen
-
-
-@dataclass(frozen=True, slots=True)
-class Meta:
-    """How a settings field is shown: becomes the admin form, the API schema and the reference table."""
-
-    title: str
-    help: str = ""
-    secret: bool = False
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    advanced: bool = False
-    multiline: bool = False  # a text of several lines, such as certificates
+from portico.ports.driver import Finding as Finding
+from portico.ports.driver import Meta as Meta
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,21 +112,6 @@ class Choices:
     server_groups: tuple[Choice, ...] = ()
     key_pairs: tuple[Choice, ...] = ()
     floating_networks: tuple[Choice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of a pre-flight: what was looked at, whether it is fine, and the remedy when it is not.
-
-    `unknown`: it cannot be told before the first use. `fix` names what `Cloud.mend` can do about it at an administrator's word.
-    """
-
-    name: str
-    state: str  # "granted" | "missing" | "unknown" | "warning"
-    remedy: str = ""
-    group: str = ""  # "rights" | "network" | "quota" | "flavors"; "" for the rest
-    detail: str = ""  # what was seen: a number, a list of names
-    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from portico.config import Config
 from portico.ports.cloud import Cloud
+from portico.services.gates import Gates
 from portico.services.keys import KeyRing
 from portico.services.passwords import Hasher
 from portico.services.snapshot import SnapshotHolder
@@ -26,8 +27,10 @@ class Broker:
     vault: Vault
     keys: KeyRing
     cloud_drivers: Mapping[str, Any]  # kind → driver class
+    directory_drivers: Mapping[str, Any]  # kind → driver class
     displays: Mapping[str, Any]  # protocol → display driver
     hasher: Hasher
+    gates: Gates  # before each directory
     snapshots: SnapshotHolder
     deployment_id: str
     now: Callable[[], datetime]

@@ -1,40 +1,22 @@
 """What an administrator asks of a center: a scan now, a pre-flight, the menus of the provisioning form, the kinds there are."""
 
-import dataclasses
-import typing
 from dataclasses import dataclass
-from typing import Any
 
 from portico.domain.access import Actor, Level
 from portico.domain.jobs import CenterScan
 from portico.errors import NotFound, PorticoError
-from portico.ports.cloud import Choices, Finding, Meta
+from portico.ports.cloud import Choices, Finding
+from portico.services import driver_settings
 from portico.services.broker import Broker
 from portico.services.changes import announce
 from portico.services.clouds import open_cloud
+from portico.services.driver_settings import FieldInfo as FieldInfo
+from portico.services.driver_settings import KindInfo as KindInfo
 from portico.services.guards import require
 from portico.services.queueing import enqueue
 from portico.store import centers
 from portico.store.centers import Center
 from portico.store.scope import System, Tenant
-
-_TYPES = {str: "text", int: "number", float: "number", bool: "flag"}
-
-
-@dataclass(frozen=True, slots=True)
-class FieldInfo:
-    """One field of a driver's settings, as a form shows it."""
-
-    name: str
-    title: str
-    help: str
-    type: str  # text | number | flag | secret | json
-    required: bool
-    default: Any
-    unit: str
-    choices: tuple[str, ...]
-    advanced: bool
-    multiline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,45 +27,9 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class KindInfo:
-    """A kind of center and the fields of its settings."""
-
-    kind: str
-    title: str
-    fields: tuple[FieldInfo, ...]
-
-
 def kinds(broker: Broker) -> list[KindInfo]:
     """Return the kinds of centers that this broker has drivers for."""
-    return [
-        KindInfo(kind, _title(driver), tuple(_fields(driver.Settings)))
-        for kind, driver in sorted(broker.cloud_drivers.items())
-    ]
-
-
-def _title(driver: Any) -> str:
-    return str(driver.__doc__ or driver.kind).strip().splitlines()[0].rstrip(".")
-
-
-def _fields(settings: type) -> list[FieldInfo]:
-    hints = typing.get_type_hints(settings, include_extras=True)
-    found = []
-    for item in dataclasses.fields(settings):
-        plain, *more = typing.get_args(hints[item.name]) or (hints[item.name],)
-        meta = next((one for one in more if isinstance(one, Meta)), Meta(item.name))
-        required = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        default = None if item.default is dataclasses.MISSING else item.default
-        if item.default_factory is not dataclasses.MISSING:
-            default = item.default_factory()
-        kind = "secret" if meta.secret else _TYPES.get(plain, "json")
-        found.append(
-            FieldInfo(
-                item.name, meta.title, meta.help, kind, required, default, meta.unit, meta.choices, meta.advanced,
-                meta.multiline,
-            )
-        )  # fmt: skip
-    return found
+    return driver_settings.kinds(broker.cloud_drivers)
 
 
 def scan_now(broker: Broker, actor: Actor, center_id: str) -> str:

@@ -16,6 +16,7 @@ from portico.services.broker import Broker
 from portico.services.changes import announce, follow, register, renumber
 from portico.services.configure_agents import JoinKeys, WaitingAgents
 from portico.services.configure_centers import Centers
+from portico.services.configure_directories import Directories
 from portico.services.configure_fleet import Desktops, GatewayGroups, Gateways, Locations, Recordings
 from portico.services.configure_people import Roles, Tenants, Tokens, Users
 from portico.services.configure_policies import Plans, Policies
@@ -32,7 +33,7 @@ __all__ = [
 
 _WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
-        "centers": Centers(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
+        "centers": Centers(), "directories": Directories(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
         "release-plans": Plans(), "roles": Roles(), "users": Users(), "tenants": Tenants(), "desktops": Desktops(),
         "gateways": Gateways(), "gateway-groups": GatewayGroups(), "locations": Locations(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
     }
@@ -49,6 +50,7 @@ _CONFIGURATION = frozenset(
         "tenants",
         "centers",
         "locations",
+        "directories",
         "gateway-groups",
     }
 )

@@ -11,6 +11,7 @@ from portico.domain.locations import Location
 from portico.domain.model import Stage, Status
 from portico.domain.seats import seats_to_change
 from portico.errors import Denied
+from portico.services.configure_people import naming_directories
 from portico.services.nouns import DesktopForm, Noun
 from portico.services.reach import is_origin
 from portico.services.writing import Write, Writer, no_group, not_networks, unique
@@ -157,6 +158,10 @@ class Locations(Writer):
             | locations.check(adapter(Location).validate_python(values))
             | no_group(write, "gateway_group_id")
         )
+
+    def users(self, write: Write) -> list[str]:
+        """Name the directories whose rules ask for it."""
+        return naming_directories(write, "location_id")
 
 
 class GatewayGroups(Writer):

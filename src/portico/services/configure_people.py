@@ -1,5 +1,6 @@
 """Users, roles, tenants and API tokens. Nobody gives away, or takes over, more than they have themselves."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import timedelta
@@ -9,6 +10,7 @@ from sqlalchemy import func, insert, select, update
 
 from portico.domain import explain
 from portico.domain.access import AREAS, Actor, Level
+from portico.domain.directories import LOCAL
 from portico.domain.login import check_password_policy, split_name
 from portico.domain.model import Role
 from portico.errors import Conflict, Denied
@@ -19,6 +21,8 @@ from portico.store import sessions
 from portico.store import tables as t
 from portico.store.records import from_row
 
+_PATH = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
+_HOST = re.compile(r"[a-z0-9.-]{1,253}")
 GENERATED_BYTES = 12  # 96 bits, 16 characters
 
 
@@ -59,6 +63,8 @@ class Users(Writer):
         taken = select(t.users.c.id).where(
             t.users.c.login_name == name, t.users.c.id != write.id, t.users.c.deleted_at.is_(None)
         )
+        if write.old is not None and write.old.directory != LOCAL:
+            return _refuse_directory(write)
         wrong = missing(write, t.roles, {"role_id": values["role_id"]}, "role")
         wrong |= missing(write, t.policies, {"policy_id": values["policy_id"]}, "policy")
         if not name or any(letter in "\\@ " for letter in str(values["login_name"])):
@@ -73,7 +79,7 @@ class Users(Writer):
         if write.old is not None and write.old.id == write.actor.user_id and values["disabled"]:
             wrong["disabled"] = "You cannot lock yourself out. Ask another administrator."
         if not wrong:
-            _refuse_stronger(write, {values["role_id"], write.old.role_id if write.old is not None else ""})
+            refuse_stronger(write, {values["role_id"], write.old.role_id if write.old is not None else ""})
         return wrong
 
     def row(self, write: Write) -> dict[str, Any]:
@@ -101,7 +107,7 @@ class Users(Writer):
         """Name the desktops that the person still has."""
         if write.id == write.actor.user_id:
             raise Conflict("You cannot delete yourself. Ask another administrator.")
-        _refuse_stronger(write, {write.old.role_id})
+        refuse_stronger(write, {write.old.role_id})
         held = select(t.desktops.c.name).join(t.assignments, t.assignments.c.desktop_id == t.desktops.c.id)
         held = held.where(t.assignments.c.user_id == write.id, t.assignments.c.released_at.is_(None))
         return [f"desktop {name}" for name in write.conn.scalars(held)]
@@ -113,6 +119,20 @@ class Users(Writer):
         live = (tokens.c.user_id == write.id) & tokens.c.revoked_at.is_(None)
         revoked = write.conn.execute(update(tokens).where(live).values(revoked_at=now)).rowcount
         return super().delete(write) | {"sessions": ended, "tokens": revoked}
+
+
+def _refuse_directory(write: Write) -> dict[str, str]:
+    """Refuse to change by hand what a directory and its rules say anew at each log-in."""
+    old, values = write.old, write.values
+    mine = ("login_name", "display_name", "email", "role_id", "policy_id", "must_change_password")
+    wrong = {name: "The directory says this." for name in mine if values[name] != getattr(old, name)}
+    if values["password"]:
+        wrong["password"] = "It is changed in the directory."  # noqa: S105 - a sentence
+    if old.id == write.actor.user_id and values["disabled"]:
+        wrong["disabled"] = "You cannot lock yourself out. Ask another administrator."
+    if not wrong:
+        refuse_stronger(write, {old.role_id})
+    return wrong
 
 
 class Roles(Writer):
@@ -144,7 +164,8 @@ class Roles(Writer):
             raise Conflict("A built-in role cannot be deleted.")
         _refuse_beyond(write.actor, write.old.body.get("areas", {}))
         named = select(t.users.c.login_name).where(t.users.c.role_id == write.id, t.users.c.deleted_at.is_(None))
-        return [f"user {name}" for name in write.conn.scalars(named.limit(20))]
+        people = [f"user {name}" for name in write.conn.scalars(named.limit(20))]
+        return people + naming_directories(write, "role_id")
 
 
 class Tenants(Writer):
@@ -152,11 +173,26 @@ class Tenants(Writer):
 
     def form_values(self, conn: Any, row: Any) -> dict[str, Any]:
         """Return the form."""
-        return {"name": row.name}
+        return {"name": row.name, "path": row.path or "", "hosts": row.hosts or []}
+
+    def check(self, write: Write) -> dict[str, str]:
+        """Check the name, and that the way to its log-in page is nobody else's."""
+        wrong, values = unique(write, "name"), write.values
+        if values["path"] and not _PATH.fullmatch(values["path"]):
+            wrong["path"] = "Use small letters, digits and hyphens, such as acme."
+        hosts = [host.casefold() for host in values["hosts"]]
+        if any(not _HOST.fullmatch(host) for host in hosts):
+            wrong["hosts"] = "Give names of hosts, such as desktops.acme.example."
+        for row in write.conn.execute(select(t.tenants).where(t.tenants.c.id != write.id)):
+            if values["path"] and row.path == values["path"]:
+                wrong["path"] = f"{row.name} has this one. Choose another."
+            if set(hosts) & {host.casefold() for host in row.hosts or ()}:
+                wrong["hosts"] = f"One of them leads to {row.name}. Take it out."
+        return wrong
 
     def row(self, write: Write) -> dict[str, Any]:
         """Return the row's values."""
-        return {"name": write.values["name"]}
+        return {"name": write.values["name"], "path": write.values["path"] or None, "hosts": write.values["hosts"]}
 
     def after(self, write: Write) -> dict[str, Any]:
         """Give a new tenant what every tenant has."""
@@ -178,7 +214,7 @@ class Tenants(Writer):
     def delete(self, write: Write) -> dict[str, Any]:
         """Delete the tenant with its roles, policies and plans."""
         for table in (
-            t.pool_assignments, t.policies, t.roles, t.protocol_plans, t.power_plans, t.release_plans, t.join_keys, t.waiting_agents,
+            t.pool_assignments, t.policies, t.roles, t.protocol_plans, t.power_plans, t.release_plans, t.locations, t.directories, t.join_keys, t.waiting_agents,
         ):  # fmt: skip
             write.conn.execute(table.delete().where(table.c.tenant_id == write.id))
         return {"deleted": write.conn.execute(t.tenants.delete().where(t.tenants.c.id == write.id)).rowcount}
@@ -233,7 +269,8 @@ def begin_tenant(write: Write) -> None:
     )
 
 
-def _refuse_stronger(write: Write, role_ids: set[str]) -> None:
+def refuse_stronger(write: Write, role_ids: set[str]) -> None:
+    """Raise Denied where one of the roles reaches further than the actor's own."""
     for row in write.conn.execute(select(t.roles).where(t.roles.c.id.in_([id for id in role_ids if id]))):
         _refuse_beyond(write.actor, from_row(Role, row).areas)
 
@@ -242,3 +279,13 @@ def _refuse_beyond(actor: Actor, areas: Mapping[str, str]) -> None:
     own = actor.role.areas
     if any(own.get(area) != Level.EDIT and own.get(area) != level for area, level in areas.items()):
         raise Denied("That role reaches further than yours. Ask an administrator whose role does.")
+
+
+def naming_directories(write: Write, field: str) -> list[str]:
+    """Name the directories whose rules name what is written: its id in `field` of a line, or as the default."""
+    mine = (t.directories.c.tenant_id == write.actor.tenant_id) & t.directories.c.deleted_at.is_(None)
+    return [
+        f"directory {row.name}"
+        for row in write.conn.execute(select(t.directories.c.name, t.directories.c.body).where(mine))
+        if write.id in (row.body.get(f"default_{field}"), *(line.get(field) for line in row.body.get("rules", ())))
+    ]

@@ -9,6 +9,7 @@ from portico.domain.model import Policy, PoolAssignment
 from portico.domain.protocol_plan import WATERMARK_TAGS
 from portico.domain.tags import unknown
 from portico.errors import Conflict
+from portico.services.configure_people import naming_directories
 from portico.services.nouns import Noun
 from portico.services.writing import Write, Writer, missing, no_group, unique
 from portico.store import tables as t
@@ -85,7 +86,8 @@ class Policies(Writer):
         if write.old.is_default:
             raise Conflict("The default policy cannot be deleted. Make another one the default first.")
         named = select(t.users.c.login_name).where(t.users.c.policy_id == write.id, t.users.c.deleted_at.is_(None))
-        return [f"user {name}" for name in write.conn.scalars(named.limit(20))]
+        people = [f"user {name}" for name in write.conn.scalars(named.limit(20))]
+        return people + naming_directories(write, "policy_id")
 
     def show(self, conn: Connection, noun: Noun, rows: list[Any]) -> dict[Any, dict[str, Any]]:
         """Add the lines of all policies in one statement."""

@@ -167,6 +167,35 @@ _RELEASE_PLAN = {
     "release_after_minutes": _minutes("Release in any case after", "Empty: never."),
 }
 
+DIRECTORY = {
+    "name": NAME,
+    "kind": Spec("Kind", "What sort of directory this is."),
+    "settings": Spec("Settings", "How to reach it; depends on the kind."),
+    "domains": Spec(
+        "Domains", "By which its people name it, such as corp.example and CORP: ada@corp.example, CORP\\ada."
+    ),
+    "position": Spec("Order", "Asked from the lowest number up, until one knows the name.", "", 0, 1_000_000),
+    "active": Spec("Active", "Nobody logs in by an inactive one; who is logged in stays so."),
+    "ask_bare_names": Spec("Ask about names without a domain", "Off: only about names with one of its domains."),
+    "connections": Spec(
+        "Log-ins at a time", "More wait in line; no other directory is slowed by that.", "", 1, 64, advanced=True
+    ),
+    "rules": Spec("Assignment rules", "From top to bottom; the first that holds gives role and policy."),
+    "rules.attribute": Spec("Who", "group, or an attribute such as department. Empty: everybody."),
+    "rules.operator": Spec("Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "gt", "lt")),
+    "rules.text": Spec("Value"),
+    "rules.location_id": Spec("At the location"),
+    "rules.role_id": Spec("Role"),
+    "rules.policy_id": Spec("Policy"),
+    "default_role_id": Spec("Role of everybody else", "Empty: who meets no rule does not come in."),
+    "default_policy_id": Spec("Policy of everybody else", "Empty: the default policy."),
+    "when_disabled": Spec(
+        "When somebody is disabled there",
+        "They open no desktop any more, at once. What they have open stays, or they are logged out of the portal and their desktops.",
+        choices=("keep", "log_out"),
+    ),
+}
+
 FIELDS: Mapping[str, Mapping[str, Spec]] = {
     "centers": {
         "name": NAME,
@@ -269,7 +298,12 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "deletable": Spec("Allow this desktop to be deleted from disk"),
         "max_sessions": Spec("Sessions at a time", "", "", 1, 1000),
     },
-    "tenants": {"name": NAME},
+    "tenants": {
+        "name": NAME,
+        "path": Spec("Path of its log-in page", "Such as acme, for /t/acme. Empty: none.", longest=39),
+        "hosts": Spec("Host names of its log-in page", "Such as desktops.acme.example."),
+    },
+    "directories": DIRECTORY,
     "locations": {
         "name": NAME,
         "position": Spec("Order", "The first location that fits counts, from the lowest number up.", "", 0, 1_000_000),

@@ -12,7 +12,7 @@ from portico.domain import pools as pool_rules
 from portico.services import idempotency, provision, recordings
 from portico.services.broker import Broker
 from portico.services.configure_settings import value_of
-from portico.store import desktops, fleet, founding, jobs, outbox, pools, purging, users, waiting
+from portico.store import desktops, directories, fleet, founding, jobs, outbox, pools, purging, users, waiting
 from portico.store.scope import System
 
 JOB_DAYS = 7
@@ -56,6 +56,7 @@ def purge(broker: Broker) -> dict[str, int]:
         removed["jobs"] = jobs.purge(conn, now - timedelta(days=JOB_DAYS))
         removed["messages"] = outbox.purge(conn, now)
         removed["attempts"] = users.purge_attempts(conn, now - timedelta(days=2))
+        removed["waiting log-ins"] = directories.purge(conn, now - timedelta(days=1))
         removed["waiting agents"] = waiting.purge(conn, now - timedelta(days=WAITING_DAYS))
         removed["idempotency"] = idempotency.purge(conn, now)
     for tenant_id, kept in days.items():

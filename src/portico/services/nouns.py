@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Integer, Table, or_, select
 
+from portico.domain.directories import DirectoryRecord
 from portico.domain.gateways import GatewayGroup
 from portico.domain.locations import Location
 from portico.domain.model import Policy, Pool, PowerPlan, ProtocolPlan, ReleasePlan, Role
@@ -49,7 +50,7 @@ class Noun:
     @property
     def singular(self) -> str:
         """The noun for one, as event codes and schemas name it: "pool", "release-plan"."""
-        return {"policies": "policy"}.get(self.name, self.name.removesuffix("s"))
+        return {"policies": "policy", "directories": "directory"}.get(self.name, self.name.removesuffix("s"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,8 @@ class TenantForm:
     """What may be written of a tenant."""
 
     name: str
+    path: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,9 +244,10 @@ _ALL = (
     _configuration("release-plans", ReleasePlan),
     _configuration("locations", Location),
     _configuration("roles", Role, ("builtin",)),
+    _configuration("directories", DirectoryRecord, columns=(*RECORD_COLUMNS, "kind"), actions=("check", "restore")),
     Noun(
         "users", "Users", "users", t.users,
-        ("id", "login_name", "display_name", "email", "directory", "role_id", "policy_id", "disabled", "must_change_password",
+        ("id", "login_name", "display_name", "email", "directory", "barred", "role_id", "policy_id", "disabled", "must_change_password",
          "failed", "locked_until", "last_login_at", "version", "created_at", "updated_at"),
         None, _form("UserForm", UserForm, "users"),
         search=("login_name", "display_name", "email"), sorts=("login_name", "display_name", "created_at", "updated_at"),
@@ -254,7 +258,7 @@ _ALL = (
         may_create=True, may_delete=True, actions=("unlock", "sessions/end", "restore"),
     ),
     Noun(
-        "tenants", "Tenants", "tenants", t.tenants, ("id", "name", "created_at"), None, _form("TenantForm", TenantForm, "tenants"),
+        "tenants", "Tenants", "tenants", t.tenants, ("id", "name", "path", "hosts", "created_at"), None, _form("TenantForm", TenantForm, "tenants"),
         sorts=("name", "created_at"), reach="deployment", may_create=True, may_delete=True,
     ),
     Noun(

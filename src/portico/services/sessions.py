@@ -69,17 +69,53 @@ def tenant_of(me: SignedIn) -> Tenant:
     return Tenant(me.user.tenant_id)
 
 
-def open_session(broker: Broker, conn: Any, user: User, client: Client, kind: str, policy: Policy) -> tuple[str, str]:
-    """Insert a session for a user; returns (session id, the cookie's or bearer's value)."""
-    now, secret, session_id = broker.now(), secrets.token_urlsafe(32), broker.new_id()
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a session will be known by. It is made before anybody has logged in, so that who must wait can ask by it."""
+
+    id: str
+    secret: str
+    kind: str = "web"  # web | api: of the session
+
+    @property
+    def value(self) -> str:
+        """What the cookie or the bearer holds."""
+        return f"{self.id}.{self.secret}"
+
+
+def new_key(broker: Broker, kind: str) -> Key:
+    """Make a key that nobody can guess."""
+    return Key(broker.new_id(), secrets.token_urlsafe(32), kind)
+
+
+def read_key(value: str) -> Key | None:
+    """Read a cookie's or bearer's value; None when it is none."""
+    session_id, _, secret = value.partition(".")
+    return Key(session_id, secret) if _ID.fullmatch(session_id) and secret and secret.isascii() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a log-in gives. `role_id` is None for local users, whose own role counts as it is at any time."""
+
+    policy: Policy
+    role_id: str | None = None
+    reason: Mapping[str, Any] | None = None
+
+
+def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key, given: Given) -> None:
+    """Insert a session for a user."""
+    now, policy = broker.now(), given.policy
     store.add(
         conn,
-        id=session_id,
+        id=key.id,
         tenant_id=user.tenant_id,
         user_id=user.id,
-        kind=kind,
-        secret_hash=hash_secret(secret),
+        kind=key.kind,
+        secret_hash=hash_secret(key.secret),
+        role_id=given.role_id,
         policy_id=policy.id,
+        granted=given.reason,
         client_address=client.address,
         client={
             "kind": client.kind,
@@ -93,22 +129,21 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, kind: st
         expires_at=now + timedelta(hours=policy.session_hours),
         idle_seconds=policy.session_idle_minutes * 60,
     )
-    return session_id, f"{session_id}.{secret}"
 
 
 def find(broker: Broker, cookie: str) -> SignedIn | None:
     """Return whose session a cookie's or bearer's value is, while it lasts: one statement, a write once a minute."""
-    session_id, _, secret = cookie.partition(".")
-    if not _ID.fullmatch(session_id) or not secret.isascii():
+    key = read_key(cookie)
+    if key is None:
         return None
     with broker.db.read() as conn:
-        row = store.find(conn, session_id)
+        row = store.find(conn, key.id)
     now = broker.now()
-    if row is None or not hmac.compare_digest(row.secret_hash, hash_secret(secret)):
+    if row is None or not hmac.compare_digest(row.secret_hash, hash_secret(key.secret)):
         return None
     if row.ended_at is not None or row.expires_at <= now or now - row.seen_at > timedelta(seconds=row.idle_seconds):
         return None
-    me = _signed_in(broker, row, row.id, secret, row.client_address, row.expires_at)
+    me = _signed_in(broker, row, row.id, key.secret, row.client_address, row.expires_at)
     if me is not None and now - row.seen_at > timedelta(seconds=TOUCH_SECONDS):
         with broker.db.write() as conn:
             store.touch(conn, row.id, now)
@@ -144,13 +179,17 @@ def _signed_in(
     if user.disabled or row.u_deleted_at is not None:
         return None
     snapshot = broker.snapshots.get()
-    role = snapshot.roles.get(user.role_id) or broker.snapshots.get(fresh=True).roles[user.role_id]
+    own = getattr(row, "role_id", None)  # given by a directory's rules at this log-in
+    role_id, policy_id = (own, row.policy_id) if own else (user.role_id, user.policy_id)
+    role = snapshot.roles.get(role_id) or broker.snapshots.get(fresh=True).roles.get(role_id)
+    if role is None:  # it was deleted: who has it logs in again
+        return None
     return SignedIn(
         session_id=session_id,
         user=user,
         actor=Actor(user.id, user.login_name, user.tenant_id, role, session_id),
         role=role,
-        policy=snapshot.policy_of(user.tenant_id, user.policy_id),
+        policy=snapshot.policy_of(user.tenant_id, policy_id),
         client_address=address,
         expires_at=expires_at,
         csrf=csrf_of(secret),

@@ -9,9 +9,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
+from portico.domain.directories import DirectoryRecord
 from portico.domain.gateways import GatewayGroup
 from portico.domain.locations import Location, locate
 from portico.domain.model import Client, Policy, Pool, PoolAssignment, PowerPlan, ProtocolPlan, ReleasePlan, Role
+from portico.domain.tenants import Tenant
 from portico.store import records, tables
 from portico.store.engine import Database
 
@@ -33,11 +35,18 @@ class Snapshot:
     release_plans: Mapping[str, ReleasePlan] = field(default_factory=dict)
     locations: Mapping[str, Location] = field(default_factory=dict)
     gateway_groups: Mapping[str, GatewayGroup] = field(default_factory=dict)
+    directories: Mapping[str, DirectoryRecord] = field(default_factory=dict)
+    tenants: Mapping[str, Tenant] = field(default_factory=dict)  # the oldest one first: the common log-in page is its
     default_policy: Mapping[str, str] = field(default_factory=dict)  # tenant → policy id
 
     def policy_of(self, tenant_id: str, policy_id: str | None) -> Policy:
         """Return a user's policy, or the tenant's default one."""
         return self.policies.get(policy_id or "") or self.policies[self.default_policy[tenant_id]]
+
+    @property
+    def home(self) -> str:
+        """The tenant whose people need not say whose they are."""
+        return next(iter(self.tenants), "")
 
     def location_of(self, tenant_id: str, client: Client) -> Location | None:
         """Return where a client of a tenant's is."""
@@ -117,8 +126,15 @@ def load(conn: Connection, version: int) -> Snapshot:
         release_plans=_all(conn, tables.release_plans, ReleasePlan),
         locations=_all(conn, tables.locations, Location),
         gateway_groups=_all(conn, tables.gateway_groups, GatewayGroup),
+        directories=_all(conn, tables.directories, DirectoryRecord),
+        tenants=_tenants(conn),
         default_policy={policy.tenant_id: policy.id for policy in policies.values() if policy.is_default},
     )
+
+
+def _tenants(conn: Connection) -> Mapping[str, Tenant]:
+    rows = conn.execute(select(tables.tenants).order_by(tables.tenants.c.created_at, tables.tenants.c.id))
+    return MappingProxyType({row.id: Tenant(row.id, row.name, row.path or "", tuple(row.hosts or ())) for row in rows})
 
 
 def _all(conn: Connection, table: Table, record: type[Any]) -> Mapping[str, Any]:

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Table, select, update
 
-from portico.store.tables import agents, centers, keys
+from portico.store.tables import agents, centers, directories, keys
 
 PLACES: tuple[tuple[Table, str], ...] = (
     (keys, "sealed_private"),
     (centers, "sealed_secrets"),
+    (directories, "sealed_secrets"),
     (agents, "sealed_token"),
 )
 

@@ -13,6 +13,11 @@ from portico.store.schema import tenant as _tenant
 from portico.store.schema import unique_where as _unique_where
 from portico.store.tables_agents import join_keys as join_keys
 from portico.store.tables_agents import waiting_agents as waiting_agents
+from portico.store.tables_people import api_tokens as api_tokens
+from portico.store.tables_people import attempts as attempts
+from portico.store.tables_people import sessions as sessions
+from portico.store.tables_people import users as users
+from portico.store.tables_people import waiting_logins as waiting_logins
 from portico.store.tables_work import brokers as brokers
 from portico.store.tables_work import events as events
 from portico.store.tables_work import gateway_groups as gateway_groups
@@ -33,8 +38,12 @@ tenants = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("name", Name, nullable=False, unique=True),
+    Column("path", Word),  # of its log-in page, below /t/
+    Column("hosts", Json),  # names at which its log-in page is the first one
     Column("created_at", UTCDateTime, nullable=False),
 )
+
+directories = _configuration("directories", Column("kind", Word, nullable=False), Column("sealed_secrets", Prose))
 
 centers = _configuration(
     "centers",
@@ -190,80 +199,6 @@ pool_assignments = Table(
     Column("body", Json, nullable=False),
     Column("deleted_at", UTCDateTime),
     Index("ix_pool_assignments_policy", "policy_id"),
-)
-
-users = Table(
-    "users",
-    metadata,
-    Column("id", Id, primary_key=True),
-    _tenant(),
-    Column("directory", Word, nullable=False),  # "local"
-    Column("login_name", Name, nullable=False),  # folded
-    Column("display_name", Name, nullable=False),
-    Column("email", Name, nullable=False),
-    Column("password_hash", Prose, nullable=False),
-    Column("must_change_password", Boolean, nullable=False),
-    Column("disabled", Boolean, nullable=False),
-    Column("role_id", Id, ForeignKey("roles.id"), nullable=False),
-    Column("policy_id", Id, ForeignKey("policies.id")),
-    Column("failed", Integer, nullable=False),
-    Column("last_failed_at", UTCDateTime),
-    Column("locked_until", UTCDateTime),
-    Column("preferences", Json, nullable=False),  # language, zone, theme
-    Column("last_login_at", UTCDateTime),
-    Column("version", Integer, nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("updated_at", UTCDateTime, nullable=False),
-    Column("deleted_at", UTCDateTime),
-)
-_unique_where(
-    "uq_users_name", users.c.tenant_id, users.c.directory, users.c.login_name, where=users.c.deleted_at.is_(None)
-)
-
-sessions = Table(  # portal log-ins and API tokens of people
-    "sessions",
-    metadata,
-    Column("id", Id, primary_key=True),
-    _tenant(),
-    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
-    Column("kind", Word, nullable=False),  # web | api
-    Column("secret_hash", Hash, nullable=False),
-    Column("policy_id", Id),
-    Column("client_address", Word, nullable=False),
-    Column("client", Json, nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("seen_at", UTCDateTime, nullable=False),
-    Column("expires_at", UTCDateTime, nullable=False),
-    Column("idle_seconds", Integer, nullable=False),
-    Column("ended_at", UTCDateTime),
-    Column("end_reason", Word, nullable=False),
-    Index("ix_sessions_user", "user_id", "ended_at"),
-)
-
-api_tokens = Table(
-    "api_tokens",
-    metadata,
-    Column("id", Id, primary_key=True),
-    _tenant(),
-    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
-    Column("name", Name, nullable=False),
-    Column("secret_hash", Hash, nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
-    Column("expires_at", UTCDateTime),
-    Column("used_at", UTCDateTime),
-    Column("revoked_at", UTCDateTime),
-    Index("ix_api_tokens_user", "user_id"),
-)
-
-attempts = (
-    Table(  # failed log-ins by client address, and by names that nobody has (so that they lock like those somebody has)
-        "attempts",
-        metadata,
-        Column("key", Hash, primary_key=True),
-        Column("failed", Integer, nullable=False),
-        Column("window_at", UTCDateTime, nullable=False),
-        Column("locked_until", UTCDateTime),
-    )
 )
 
 seats = Table(

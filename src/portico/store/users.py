@@ -18,7 +18,7 @@ ADDRESS_WINDOW_SECONDS = 60
 _BY_NAME = select(users).where(
     users.c.directory == "local", users.c.login_name == bindparam("name"), users.c.deleted_at.is_(None)
 )
-_COUNTERS = select(attempts).where(attempts.c.key.in_([bindparam("address"), bindparam("name")]))
+_COUNTERS = select(attempts).where(attempts.c.key.in_(bindparam("keys", expanding=True)))
 _NOTE_LOGIN = (
     update(users)
     .where(users.c.id == bindparam("user"), users.c.locked_until.is_(None) | (users.c.locked_until <= bindparam("now")))
@@ -39,6 +39,8 @@ def record(row: Row[Any]) -> User:
         policy_id=row.policy_id,
         disabled=row.disabled,
         must_change_password=row.must_change_password,
+        directory=row.directory,
+        barred=row.barred is not None,
     )
 
 
@@ -52,11 +54,12 @@ def name_key(login_name: str) -> str:
     return "n:" + sha256(login_name.encode()).hexdigest()[:60]
 
 
-def login_facts(conn: Connection, login_name: str, address: str) -> tuple[Row[Any] | None, Mapping[str, Row[Any]]]:
-    """Return the user's row, and the counters by address and by name: two statements, for unknown users too."""
+def login_facts(
+    conn: Connection, login_name: str, keys: Sequence[str]
+) -> tuple[Row[Any] | None, Mapping[str, Row[Any]]]:
+    """Return the local user's row, and the counters of some keys: two statements, for unknown users too."""
     row = conn.execute(_BY_NAME, {"name": login_name}).first()
-    keys = {"address": address_key(address), "name": name_key(login_name)}
-    return row, {found.key: found for found in conn.execute(_COUNTERS, keys)}
+    return row, {found.key: found for found in conn.execute(_COUNTERS, {"keys": list(keys)})}
 
 
 def note_failure(conn: Connection, user_id: str, failed_before: int, **lockout: Any) -> bool:
@@ -109,6 +112,11 @@ def _count(conn: Connection, key: str, values: Mapping[str, Any], first: Mapping
                 conn.execute(insert(attempts).values(key=key, **first))
         except IntegrityError:
             conn.execute(update(attempts).where(attempts.c.key == key).values(values))
+
+
+def forget_failures(conn: Connection, key: str) -> None:
+    """Forget the failures that were counted under a key."""
+    conn.execute(delete(attempts).where(attempts.c.key == key))
 
 
 def purge_attempts(conn: Connection, before: datetime) -> int:

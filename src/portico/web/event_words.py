@@ -48,6 +48,10 @@ WRITTEN: Mapping[str, str] = {
     "desktop.changed": N_("%(actor)s changed the desktop %(name)s."),
     "gateway.changed": N_("%(actor)s changed the gateway %(name)s."),
     "gateway.deleted": N_("%(actor)s removed the gateway %(name)s."),
+    "directory.created": N_("%(actor)s connected the directory %(name)s."),
+    "directory.changed": N_("%(actor)s changed the directory %(name)s."),
+    "directory.deleted": N_("%(actor)s deleted the directory %(name)s."),
+    "directory.restored": N_("%(actor)s restored the directory %(name)s."),
     "location.created": N_("%(actor)s created the location %(name)s."),
     "location.changed": N_("%(actor)s changed the location %(name)s."),
     "location.deleted": N_("%(actor)s deleted the location %(name)s."),
@@ -63,6 +67,9 @@ WRITTEN: Mapping[str, str] = {
 }
 
 PEOPLE: Mapping[str, str] = {
+    "user.replaced": N_(
+        "%(name)s of %(directory)s is somebody else now; who had the name before is called %(renamed)s and stays out."
+    ),
     "login.ok": N_("%(actor)s logged in from %(address)s."),
     "login.refused": N_("A log-in as %(actor)s from %(address)s was refused."),
     "session.ended": N_("%(actor)s ended the portal session of %(user)s."),

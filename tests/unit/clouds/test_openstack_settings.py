@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from portico.clouds.openstack_clouds_yaml import effective
 from portico.clouds.openstack_settings import AUTH_TYPES, CLOUDS_YAML, OpenStackSettings, keystone_url
 from portico.errors import Invalid
-from portico.services.configure_centers import check_settings, secret_names
+from portico.services.driver_settings import check_settings, secret_names
 
 GOOD: dict[str, Any] = {
     "auth_url": "https://cloud.example:5000/v3", "username": "broker", "password": "secret", "project": "vdi",

@@ -273,6 +273,16 @@ _AREAS = (
         create=N_("Add user"), deletes=True, history="user", sort="login_name", facts=("role", "last_login_at"), topics="users",
     ),
     Area(
+        "directories", N_("Directories"), N_("directory"), "book-user", "directories",
+        N_("Where people come from who are not kept here, and the rules by which they get a role and a policy."),
+        (_name(), Column("kind", N_("Kind")), Column("domains", N_("Domains"), "mono", sorts=False), Column("position", N_("Order"), "number", sorts=False),
+         Column("active", N_("Active"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
+        (Section(N_("Directory"), ("name", "domains", "position", "active", "ask_bare_names")), Section(N_("How to reach it"), ("settings",)),
+         Section(N_("Who gets what"), ("rules", "default_role_id", "default_policy_id"), N_("From top to bottom; the first rule that holds counts.")),
+         Section(N_("When somebody leaves"), ("when_disabled",), is_open=False)),
+        create=N_("Connect a directory"), deletes=True, facts=("kind", "domains"), topics="directories",
+    ),
+    Area(
         "roles", N_("Roles"), N_("role"), "id-card", "roles",
         N_("A role says what its people may do in the portal, and how far they reach into this console."),
         (_name(), Column("may_log_in", N_("Portal"), "flag", sorts=False), Column("may_release", N_("Give back"), "flag", sorts=False),
@@ -359,7 +369,7 @@ AREAS: Mapping[str, Area] = {area.noun: area for area in _AREAS}
 GROUPS = (
     (N_("Fleet"), ("desktops", "pools", "images", "centers")),
     (N_("Rules"), ("policies", "protocol-plans", "locations")),
-    (N_("People"), ("users", "roles")),
+    (N_("People"), ("users", "directories", "roles")),
     (N_("Running"), ("desktop-sessions", "gateways", "brokers", "jobs", "events", "settings")),
 )
 NAVIGATION_TITLES = {"protocol-plans": (N_("Plans"), "layers"), "desktop-sessions": (N_("Sessions"), "monitor-check")}

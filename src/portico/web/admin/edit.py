@@ -10,14 +10,15 @@ from starlette.responses import Response
 
 from portico.domain import access
 from portico.errors import Conflict, Invalid
-from portico.services import centers, configure, consequences
+from portico.services import configure, consequences
 from portico.services.configure import Query
+from portico.services.driver_settings import KindInfo
 from portico.services.sessions import SignedIn
 from portico.web import forms
 from portico.web.admin import cells
 from portico.web.admin.areas import AREAS, Area
 from portico.web.admin.frame import area_of, console
-from portico.web.admin.layouts import LINES, Layout, layout
+from portico.web.admin.layouts import KINDED, LINES, Layout, layout
 from portico.web.admin.preview import CHANGED, DELETED
 from portico.web.guard import PageRoute, administrator, posted, see
 from portico.web.rendering import N_, broker_of, speak, translate
@@ -25,7 +26,18 @@ from portico.web.rendering import N_, broker_of, speak, translate
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
 UNDOABLE = frozenset(
-    ("centers", "pools", "policies", "protocol-plans", "power-plans", "release-plans", "roles", "users", "locations")
+    (
+        "centers",
+        "pools",
+        "policies",
+        "protocol-plans",
+        "power-plans",
+        "release-plans",
+        "roles",
+        "users",
+        "locations",
+        "directories",
+    )
 )
 FIRST = {  # what a new item begins with, so that the common case is filled in
     "pools": {
@@ -40,9 +52,12 @@ FIRST = {  # what a new item begins with, so that the common case is filled in
 
 
 # What is shown after saving: a center is looked at there and then, so that what is missing shows before anybody needs it.
-CHECKED = {"centers": "&check=1"}
-# What a center may be: its name and what it is, those that one begins with first.
+CHECKED = {"centers": "&check=1", "directories": "&check=1"}
+# What a center or a directory may be: its name and what it is, those that one begins with first.
 KINDS = {
+    "active-directory": (N_("Active Directory"), N_("A Microsoft or Samba domain.")),
+    "ldap": (N_("OpenLDAP"), N_("A directory by the standards of LDAP.")),
+    "nis": (N_("NIS"), N_("The maps of ypserv, in networks that you trust.")),
     "openstack": (N_("OpenStack"), N_("A project of an OpenStack cloud.")),
     "ironic": (N_("Bare metal"), N_("Nodes of Ironic that somebody else deploys: listed and switched.")),
     "local": (N_("This machine"), N_("Desktops on the machine that the broker runs on, for a first look.")),
@@ -64,9 +79,9 @@ def show_new(
     area = area_of(me, noun, access.Level.EDIT)
     if not area.create:
         raise Invalid(N_("Nothing of this kind is made by hand."))
-    if noun == "centers" and not kind:
+    if noun in KINDED and not kind:
         known = sorted(
-            centers.kinds(broker_of(request)),
+            KINDED[noun](broker_of(request)),
             key=lambda found: list(KINDS).index(found.kind) if found.kind in KINDS else -1,
         )
         return console(request, "admin/kinds.html", me, area=area, kinds=known, words_of=_words_of)
@@ -205,7 +220,7 @@ def _read(
     for name in LINES:
         if name in made.widgets and str(form.get("intent") or "").partition("/")[0] == name:
             forms.put(data, name, forms.move_lines(forms.get(data, name, []), str(form["intent"]).partition("/")[2]))
-    if area.noun == "centers":
+    if area.noun in KINDED:
         data["kind"] = kind
     if area.noun == "users" and not data.get("password"):
         data.pop("password", None)
@@ -225,7 +240,7 @@ def _errors(problem: Invalid, made: Layout) -> dict[str, str]:
     return dict(problem.fields) or {"form": problem.sentence}
 
 
-def _words_of(kind: centers.KindInfo) -> tuple[str, str]:
+def _words_of(kind: KindInfo) -> tuple[str, str]:
     return KINDS.get(kind.kind, (kind.kind.capitalize(), kind.title))
 
 

@@ -1,14 +1,15 @@
 """Forms of the console: widgets from what a noun says of its fields, with menus that are read live."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from portico.domain import access
 from portico.domain.access import Actor
 from portico.errors import PorticoError
-from portico.services import centers, configure
+from portico.services import centers, configure, directories
 from portico.services.broker import Broker
+from portico.services.driver_settings import KindInfo
 from portico.web.admin import cells
 from portico.web.admin.areas import AREAS, Area
 from portico.web.forms import Option, Widget, get
@@ -19,7 +20,8 @@ MENUS = {
     "role_id": "roles", "center_id": "centers", "policy_id": "policies", "parent_id": "pools", "rule.centers": "centers",
     "provisioning.center_id": "centers", "assignments.pool_id": "pools",
     "assignments.protocol_plan_id": "protocol-plans", "assignments.power_plan_id": "power-plans",
-    "assignments.release_plan_id": "release-plans", "group_id": "gateway-groups", "gateway_group_id": "gateway-groups",
+    "assignments.release_plan_id": "release-plans", "rules.role_id": "roles", "rules.policy_id": "policies",
+    "rules.location_id": "locations", "default_role_id": "roles", "default_policy_id": "policies", "group_id": "gateway-groups", "gateway_group_id": "gateway-groups",
 }  # fmt: skip
 CLOUD_MENUS = {
     "provisioning.image": "images", "provisioning.flavor": "flavors", "provisioning.network": "networks",
@@ -43,9 +45,9 @@ DAYS = tuple(
 )
 KINDS = {
     "provisioning.time_limits.start": "time", "provisioning.time_limits.stop": "time", f"{PLACEMENT}.metadata": "pairs",
-    "may_reach": "words",
+    "may_reach": "words", "domains": "words", "hosts": "words",
 }  # fmt: skip
-LINES = ("assignments", "rule.rules", "conditions", "provisioning.time_limits", "provisioning.actions")
+LINES = ("assignments", "rules", "rule.rules", "conditions", "provisioning.time_limits", "provisioning.actions")
 ORDERS = {"protocols": ("vnc", "ssh", "rdp", "rgs", "tgx", "nomachine", "dcv", "pcoip")}
 PROSE = ("notes", "provisioning.user_data")
 HIDDEN_IN_LINES = ("id",)
@@ -70,6 +72,7 @@ FIELD_WORDS = {
         "address": N_("Address"), "kind": N_("Kind of client"), "os": N_("Operating system"), "name": N_("Name of the device"),
         "user_agent": N_("What the browser says it is"), "entrance": N_("Address where the person logged in"),
     },
+    "when_disabled": {"keep": N_("Keep what is open"), "log_out": N_("Log out everywhere")},
     "shadowing": {"off": N_("Nobody may"), "view": N_("To watch"), "control": N_("To watch, and to help")},
     "recording": {"off": N_("No"), "on": N_("Yes; a session goes on where it fails"), "required": N_("Yes; without it there is no session")},
 }  # fmt: skip
@@ -79,6 +82,8 @@ AREA_WORDS = {
     "tenants": N_("Tenants"), "sessions": N_("Sessions"), "shadowing": N_("Joining sessions"), "recordings": N_("Recordings"), "gateways": N_("Gateways"), "brokers": N_("Brokers"), "jobs": N_("Jobs"),
     "events": N_("Events"), "settings": N_("Settings"),
 }  # fmt: skip
+# Nouns of several kinds, each with settings of its own.
+KINDED: Mapping[str, Callable[[Broker], list[KindInfo]]] = {"centers": centers.kinds, "directories": directories.kinds}
 ATTRIBUTES = ("name", "display_name", "address", "public_address", "os_family", "image", "center", "power", "tag")
 
 
@@ -100,8 +105,9 @@ def layout(broker: Broker, actor: Actor, area: Area, item: Mapping[str, Any]) ->
     advanced: frozenset[str] = frozenset()
     if area.noun == "pools":
         widgets, problem, read = _with_cloud(broker, actor, widgets, item)
+    if area.noun in KINDED:
+        widgets, advanced = _with_settings(KINDED[area.noun](broker), widgets, str(item.get("kind") or ""))
     if area.noun == "centers":
-        widgets, advanced = _with_settings(broker, widgets, str(item.get("kind") or ""))
         widgets, problem = _with_networks(broker, actor, widgets, item)
     for name in LINES:
         if name in widgets:
@@ -192,10 +198,12 @@ def _with_networks(
     return widgets | ({"settings.network": menu} if options else {}), ""
 
 
-def _with_settings(broker: Broker, widgets: dict[str, Widget], kind: str) -> tuple[dict[str, Widget], frozenset[str]]:
-    """Put the settings of a center's kind in the place of the one field that stands for them; name the advanced ones."""
+def _with_settings(
+    known: Sequence[KindInfo], widgets: dict[str, Widget], kind: str
+) -> tuple[dict[str, Widget], frozenset[str]]:
+    """Put the settings of a kind in the place of the one field that stands for them; name the advanced ones."""
     found = {name: widget for name, widget in widgets.items() if name != "settings"}
-    fields = next((known.fields for known in centers.kinds(broker) if known.kind == kind), ())
+    fields = next((one.fields for one in known if one.kind == kind), ())
     for info in fields:
         options = tuple(Option(value, value) for value in info.choices)
         shown = "choice" if options else info.type

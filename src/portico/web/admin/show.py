@@ -9,8 +9,17 @@ from starlette.responses import Response
 
 from portico.domain import access
 from portico.errors import PorticoError
-from portico.ports.cloud import Finding
-from portico.services import centers, configure, consequences, desktop_sessions, overview, pool_limits, usage
+from portico.ports.driver import Finding
+from portico.services import (
+    centers,
+    configure,
+    consequences,
+    desktop_sessions,
+    directories,
+    overview,
+    pool_limits,
+    usage,
+)
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
 from portico.web.admin import cells, charts, events
@@ -24,6 +33,7 @@ from portico.web.rendering import Page, broker_of, speak
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
 DETAIL = Page("admin/detail.html", ("live", "now"))
+CHECKS = {"centers": centers.check, "directories": directories.check}
 HISTORY_ROWS = 100
 CHART_HOURS = 24
 USAGE_MONTHS = 6
@@ -104,9 +114,9 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
         return dict(cells.of_deployment(broker))
     if area.noun == "events":
         return {"event": events.told(broker, me.actor, [item])[0]}
-    if area.noun == "centers" and request.query_params.get("check"):
+    if area.noun in CHECKS and request.query_params.get("check"):
         try:
-            return {"findings": _grouped(centers.check(broker, me.actor, item["id"])), "check_failed": ""}
+            return {"findings": _grouped(CHECKS[area.noun](broker, me.actor, item["id"])), "check_failed": ""}
         except PorticoError as problem:
             return {"findings": (), "check_failed": problem.sentence}
     if area.noun == "centers" and request.query_params.get("usage"):

@@ -23,6 +23,17 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "release-plans": {"name": "Single use", "release_after_log_out_minutes": 0, "delete_after_release": True},
     "roles": {"name": "Help desk", "areas": {"desktops": "edit", "users": "view"}},
     "users": {"login_name": "ada", "display_name": "Ada Lovelace", "role_id": _ID},
+    "directories": {
+        "name": "Head office",
+        "kind": "active-directory",
+        "domains": ["corp.example", "CORP"],
+        "settings": {
+            "dns_domain": "corp.example",
+            "base": "DC=corp,DC=example",
+            "bind_name": "svc-portico@corp.example",
+        },
+        "rules": [{"attribute": "group", "operator": "eq", "text": "VDI-Users", "role_id": _ID, "policy_id": _ID}],
+    },
     "locations": {
         "name": "Office",
         "conditions": [{"attribute": "address", "operator": "ip", "text": "10.0.0.0/8"}],

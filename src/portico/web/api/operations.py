@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.errors import Invalid
-from portico.services import centers, leaks, queue, recordings, usage
+from portico.services import centers, directories, leaks, queue, recordings, usage
 from portico.services.guards import require
 from portico.web.api.actions import FAILURES, JOB, queued
 from portico.web.api.described import answers, record, takes
@@ -23,6 +23,22 @@ def kinds(request: Request, me: Me) -> Response:
     """Answer the kinds of centers and the fields of their settings."""
     require(me.actor, "centers")
     return JSONResponse({"items": [asdict(kind) for kind in centers.kinds(broker_of(request))]})
+
+
+@router.get("/directories/kinds", tags=["Directories"], operation_id="list_directory_kinds",
+            summary="Which kinds of directories there are, with their settings",
+            responses=answers(200, record("items", items="array"), "The kinds.") | FAILURES)  # fmt: skip
+def directory_kinds(request: Request, me: Me) -> Response:
+    """Answer the kinds of directories and the fields of their settings."""
+    require(me.actor, "directories")
+    return JSONResponse({"items": [asdict(kind) for kind in directories.kinds(broker_of(request))]})
+
+
+@router.post("/directories/{id}/check", tags=["Directories"], operation_id="check_directory", summary="Try what log-ins need, step by step",
+             responses=answers(200, record("findings", findings="array"), "What was looked at, with remedies.") | FAILURES)  # fmt: skip
+def check_directory(request: Request, id: str, me: Me) -> Response:
+    """Answer the findings of a check."""
+    return JSONResponse({"findings": [asdict(one) for one in directories.check(broker_of(request), me.actor, id)]})
 
 
 @router.post("/centers/{id}/scan", status_code=202, tags=["Centers"], operation_id="scan_center", summary="Look at a center now",

@@ -7,8 +7,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.errors import Invalid
-from portico.services import login, sessions
+from portico.services import attempts, login, long_login, sessions
+from portico.services.long_login import Arrived, Waiting
 from portico.services.sessions import SignedIn
+from portico.web import patience
 from portico.web.api.described import answers, errors, record, takes
 from portico.web.caller import Anyone, Body, broker_of, client_of
 from portico.web.problems import refused
@@ -16,25 +18,60 @@ from portico.web.problems import refused
 router = APIRouter(tags=["Session"])
 
 _TOKEN = record("token expires_at user", token="string", expires_at="string", user="object")  # noqa: S106 - a type, no password
+_WAITING = record("login position retry_after", login="string", position="integer", retry_after="integer")
+LOOK_AGAIN_SECONDS = 2
 
 
 @router.post(
     "/login",
     operation_id="login",
     summary="Log in and get a bearer token",
-    responses=answers(200, _TOKEN, "Logged in.") | errors(400, 401, 422, 429),
+    responses=answers(200, _TOKEN, "Logged in.")
+    | answers(202, _WAITING, "A directory is slow: ask POST /login/waiting.")
+    | errors(400, 401, 422, 429),
     openapi_extra=takes("Login", {"username": "ada", "password": "correct horse battery staple"}) | {"security": []},
 )
-def log_in(request: Request, body: Body) -> Response:
-    """Answer a token for the Authorization header."""
+async def log_in(request: Request, body: Body) -> Response:
+    """Answer a token for the Authorization header; 202 when a directory is slow: ask again with the key that it holds."""
     name, domain = text(body, "username"), text(body, "domain", required=False)
     password = text(body, "password", longest=1024)
     typed = f"{domain}\\{name}" if domain else name
-    answer = login.login(broker_of(request), typed, password, client_of(request), kind="api")
+    broker = broker_of(request)
+    wanted = attempts.attempt(broker, typed, password, client_of(request), "api")
+    answer = await patience.outcome_of(broker, wanted)
+    if answer is None:
+        return _not_yet(wanted.key.value, Waiting(1))
     if isinstance(answer, login.Refused):
         return refused(request, answer.reason, answer.retry_after)
-    shown = me_json(answer.me)
-    return JSONResponse({"token": answer.secret, "expires_at": shown["expires_at"], "user": shown})
+    return _arrived(answer.secret, answer.me)
+
+
+@router.post(
+    "/login/waiting",
+    operation_id="look_at_login",
+    summary="What has become of a log-in that takes long",
+    responses=answers(200, _TOKEN, "Logged in.") | answers(202, _WAITING, "Not yet.") | errors(400, 401, 422, 429),
+    openapi_extra=takes(record("login", login="string")) | {"security": []},
+)
+def look_at_log_in(request: Request, body: Body) -> Response:
+    """Answer a token once the directory has answered, 202 until then."""
+    value = text(body, "login")
+    found = long_login.look(broker_of(request), value)
+    if isinstance(found, Waiting):
+        return _not_yet(value, found)
+    return (
+        _arrived(value, found.me) if isinstance(found, Arrived) else refused(request, found.reason, found.retry_after)
+    )
+
+
+def _arrived(token: str, me: SignedIn) -> Response:
+    shown = me_json(me)
+    return JSONResponse({"token": token, "expires_at": shown["expires_at"], "user": shown})
+
+
+def _not_yet(value: str, waiting: Waiting) -> Response:
+    body = {"login": value, "position": waiting.position, "retry_after": LOOK_AGAIN_SECONDS}
+    return JSONResponse(body, 202, {"Retry-After": str(LOOK_AGAIN_SECONDS)})
 
 
 @router.post("/logout", operation_id="logout", status_code=204, responses=errors(401), summary="End this session")

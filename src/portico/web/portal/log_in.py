@@ -1,23 +1,30 @@
 """Log in, log out, and the new password that may be due in between."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from portico.domain.directories import LOCAL
 from portico.domain.model import Client
-from portico.errors import Invalid, RateLimited
-from portico.services import login, reach, sessions
-from portico.services.login import Refused
+from portico.domain.tenants import Tenant, at_door
+from portico.errors import DirectoryError, Invalid, NotFound, RateLimited
+from portico.services import attempts, login, long_login, reach, sessions
+from portico.services.attempts import LoggedIn
+from portico.services.long_login import Arrived, Waiting
 from portico.services.sessions import SignedIn
+from portico.web import patience
 from portico.web.guard import PageRoute, local_path, posted, posted_unknown, see, signed_in
 from portico.web.rendering import N_, broker_of, page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 MAX_TYPED = 1024  # characters of a name or password that are looked at
+WAIT_COOKIE = "__Host-portico-wait"  # the key of a session that is still to come
+LOOK_AGAIN_SECONDS = 2
 
 
 def client_of(request: Request) -> Client:
@@ -28,45 +35,63 @@ def client_of(request: Request) -> Client:
 
 
 @router.get("/login")
-def show_log_in(request: Request, next: str = "/", expired: bool = False) -> Response:
+@router.get("/t/{path}")
+def show_log_in(request: Request, next: str = "/", expired: bool = False, path: str = "") -> Response:
     """Show the log-in form, or lead on who is logged in already."""
     cookie = request.cookies.get(sessions.COOKIE, "")
     if cookie and not expired and sessions.find(broker_of(request), cookie):
         return see(request, local_path(next))
-    return page(request, "portal/log_in.html", next=local_path(next), expired=expired, username="", errors={}, wait=0)
+    return _form(request, _door(request, path), path, next=local_path(next), expired=expired)
 
 
 @router.post("/login")
-def log_in(request: Request, form: Annotated[FormData, Depends(posted_unknown)]) -> Response:
+@router.post("/t/{path}")
+async def log_in(request: Request, form: Annotated[FormData, Depends(posted_unknown)], path: str = "") -> Response:
     """Log in and go where the person wanted to; refusals stand beside the form, which keeps the name."""
-    name, password = (str(form.get(field) or "")[:MAX_TYPED] for field in ("username", "password"))
-    target = local_path(str(form.get("next") or "/"))
-    errors: dict[str, str] = {}
-    if not name.strip():
-        errors["username"] = N_("Type your user name.")
-    if not password:
-        errors["password"] = N_("Type your password.")
-    outcome, wait, status = None, 0, 422
+    typed = {field: str(form.get(field) or "")[:MAX_TYPED] for field in ("username", "password", "directory")}
+    target, errors, wait, status = local_path(str(form.get("next") or "/")), _missing(typed), 0, 422
+    tenant = _door(request, path)
+    outcome = None
     if not errors:
+        broker = broker_of(request)
+        wanted = attempts.attempt(
+            broker, typed["username"], typed["password"], client_of(request),
+            tenant_id=tenant.id if tenant else "", directory_id=typed["directory"],
+        )  # fmt: skip
         try:
-            outcome = login.login(broker_of(request), name, password, client_of(request))
+            outcome = await patience.outcome_of(broker, wanted)
         except RateLimited as problem:
             errors, wait, status = {"form": problem.sentence}, int(problem.retry_after), 429
-    if outcome is None or isinstance(outcome, Refused):
-        reason = outcome.reason if outcome else None
-        wait = outcome.retry_after if outcome else wait
-        status = (429 if wait else 401) if outcome else status
-        answer = page(
-            request, "portal/log_in.html", status=status, next=target, expired=False, username=name, errors=errors,
-            reason=reason, wait=wait,
-        )  # fmt: skip
-        if wait:
-            answer.headers["Retry-After"] = str(wait)
-        return answer
-    target = "/?arrived=1" if target == "/" else target
-    went = see(request, "/password" if outcome.me.user.must_change_password else target)
-    went.set_cookie(sessions.COOKIE, outcome.secret, secure=True, httponly=True, samesite="strict", path="/")
-    return went
+        else:
+            if outcome is None:
+                return _wait_page(request, wanted.key.value, Waiting(1), target, path)
+    if isinstance(outcome, LoggedIn):
+        return _enter(request, outcome.secret, outcome.me, target)
+    if outcome is not None:
+        wait, status = outcome.retry_after, 429 if outcome.retry_after else 401
+    reason = outcome.reason if outcome else None
+    return await run_in_threadpool(
+        _form, request, tenant, path, status, next=target, username=typed["username"], chosen=typed["directory"], errors=errors,
+        reason=reason, wait=wait,
+    )  # fmt: skip
+
+
+@router.get("/login/wait")
+def show_wait(request: Request, next: str = "/", path: str = "") -> Response:
+    """Tell what has become of a log-in that takes long, and go on as soon as it has ended."""
+    value, target = request.cookies.get(WAIT_COOKIE, ""), local_path(next)
+    found = long_login.look(broker_of(request), value)
+    if isinstance(found, Waiting):
+        return _wait_page(request, value, found, target, path)
+    if isinstance(found, Arrived):
+        answer = _enter(request, value, found.me, target)
+    else:
+        status = 429 if found.retry_after else 401
+        answer = _form(
+            request, _door(request, path), path, status, next=target, reason=found.reason, wait=found.retry_after
+        )
+    answer.delete_cookie(WAIT_COOKIE, secure=True, httponly=True, samesite="strict", path="/")
+    return answer
 
 
 @router.post("/log-out")
@@ -103,4 +128,63 @@ def change(request: Request, form: FormData) -> dict[str, str]:
         login.change_password(broker_of(request), request.state.me, old, new)
     except Invalid as problem:
         return problem.fields or {"form": problem.sentence}
+    except DirectoryError as problem:
+        return {"form": problem.sentence}
     return {}
+
+
+def _door(request: Request, path: str) -> Tenant | None:
+    """Return whose log-in page this is, by its path or the host's name. Raises NotFound."""
+    tenants = broker_of(request).snapshots.get().tenants
+    host = (request.url.hostname or "").casefold()
+    found = at_door(tenants.values(), host, path)
+    if path and found is None:
+        raise NotFound(N_("There is no log-in page here."))
+    return found
+
+
+def _form(request: Request, tenant: Tenant | None, path: str, status: int = 200, **shown: Any) -> Response:
+    defaults: dict[str, Any] = {"expired": False, "username": "", "errors": {}, "reason": None, "wait": 0, "chosen": ""}
+    action = f"/t/{path}" if path else "/login"
+    answer = page(
+        request, "portal/log_in.html", status=status, action=action, tenant=tenant, choices=_choices(request, tenant),
+        **{**defaults, **shown},
+    )  # fmt: skip
+    if shown.get("wait"):
+        answer.headers["Retry-After"] = str(shown["wait"])
+    return answer
+
+
+def _choices(request: Request, tenant: Tenant | None) -> list[tuple[str, str]]:
+    """Return the directories of the page to choose from; none where there is only one place to come from."""
+    snapshot = broker_of(request).snapshots.get()
+    whose = tenant.id if tenant else snapshot.home
+    mine = [one for one in snapshot.directories.values() if one.tenant_id == whose and one.active]
+    mine.sort(key=lambda one: (one.position, one.name.casefold()))
+    return [(one.id, one.name) for one in mine] + [(LOCAL, N_("Portico itself"))] if len(mine) > 1 else []
+
+
+def _missing(typed: dict[str, str]) -> dict[str, str]:
+    errors = {} if typed["username"].strip() else {"username": N_("Type your user name.")}
+    return errors if typed["password"] else errors | {"password": N_("Type your password.")}
+
+
+def _enter(request: Request, value: str, me: SignedIn, target: str) -> Response:
+    target = "/?arrived=1" if target == "/" else target
+    went = see(request, "/password" if me.user.must_change_password else target)
+    went.set_cookie(sessions.COOKIE, value, secure=True, httponly=True, samesite="strict", path="/")
+    return went
+
+
+def _wait_page(request: Request, value: str, waiting: Waiting, target: str, path: str) -> Response:
+    answer = page(
+        request,
+        "portal/wait.html",
+        status=202,
+        position=waiting.position,
+        next=target,
+        path=path,
+        seconds=LOOK_AGAIN_SECONDS,
+    )
+    answer.set_cookie(WAIT_COOKIE, value, secure=True, httponly=True, samesite="strict", path="/")
+    return answer

@@ -1,0 +1,135 @@
+"""OpenLDAP and other directories by the standards: groupOfNames, groupOfUniqueNames, posixGroup, password policies."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import sansldap
+from sansldap.asn1 import ASN1Reader, ASN1Tag, ASN1Writer, TagClass
+
+from portico.directories.deadline import Deadline
+from portico.directories.ldap import Ldap
+from portico.directories.ldap_settings import LdapSettings
+from portico.directories.ldap_wire import (
+    INVALID_CREDENTIALS,
+    PASSWORD_MODIFY,
+    PPOLICY,
+    SUCCESS,
+    Answer,
+    Connection,
+    Entry,
+)
+from portico.errors import DirectoryError, DirectoryRefused
+from portico.ports.directory import Standing
+
+GROUPS_AT_ONCE = 100
+MAX_DEPTH = 20  # of groups within groups
+MAX_GROUPS = 10_000
+FOREVER_LOCKED = "000001010000Z"
+_GROUP_CLASSES = ("groupOfNames", "groupOfUniqueNames", "posixGroup")
+# Errors of the policy's control, draft-behera-ldap-password-policy-10 section 6.2.
+_POLICY = {0: Standing.EXPIRED, 1: Standing.LOCKED, 2: Standing.MUST_CHANGE}
+_REFUSALS = frozenset({19, 53})  # constraintViolation, unwillingToPerform
+
+
+@dataclass(frozen=True, slots=True)
+class OpenLdapSettings(LdapSettings):
+    """The defaults are those of OpenLDAP."""
+
+
+class OpenLdap(Ldap):
+    """A directory whose groups list their members. People are told apart by entryUUID (RFC 4530)."""
+
+    kind: ClassVar[str] = "ldap"
+    Settings: ClassVar[type] = OpenLdapSettings
+    subject_attribute: ClassVar[str] = "entryUUID"
+    more: ClassVar[tuple[str, ...]] = ("gidNumber", "pwdAccountLockedTime")
+    srv: ClassVar[tuple[tuple[str, str, int], ...]] = (("_ldaps._tcp", "ldaps", 0), ("_ldap._tcp", "starttls", 0))
+
+    def standing(self, answer: Answer) -> Standing:
+        """Read the result and the policy's control: who must change their password is bound with success, and nothing else."""
+        policy = _policy_error((answer.controls or {}).get(PPOLICY, b""))
+        if answer.code == SUCCESS:
+            return Standing.MUST_CHANGE if policy is Standing.MUST_CHANGE else Standing.OK
+        if answer.code != INVALID_CREDENTIALS:
+            raise DirectoryError("The directory cannot check passwords at this moment.", f"{answer.code} {answer.text}")
+        return policy or Standing.WRONG
+
+    def may_log_in(self, entry: Entry) -> bool:
+        """Read the mark of an account that is locked for good."""
+        return entry.text("pwdAccountLockedTime") != FOREVER_LOCKED
+
+    def groups(self, entry: Entry, connection: Connection, deadline: Deadline) -> tuple[str, ...]:
+        """Climb from group to group; each is looked at once, so that groups which hold each other end the climb."""
+        uid, gid = entry.text("uid"), entry.text("gidNumber")
+        posix = [sansldap.FilterEquality("memberUid", uid.encode())] if uid else []
+        posix += [sansldap.FilterEquality("gidNumber", gid.encode())] if gid else []
+        found: dict[str, str] = {}
+        level = [entry.dn]
+        for depth in range(1 if self.settings.groups == "direct" else MAX_DEPTH):
+            above: dict[str, str] = {}
+            for start in range(0, len(level), GROUPS_AT_ONCE):
+                holding: list[sansldap.LDAPFilter] = [
+                    sansldap.FilterEquality(attribute, dn.encode())
+                    for dn in level[start : start + GROUPS_AT_ONCE]
+                    for attribute in ("member", "uniqueMember")
+                ]
+                wanted = holding + (posix if depth == 0 and start == 0 else [])
+                groups = connection.search(self.settings.base, _groups_with(wanted), ["cn"], deadline)
+                above |= {group.dn: group.text("cn") for group in groups if group.dn not in found}
+            if not above:
+                break
+            found |= above
+            if len(found) > MAX_GROUPS:
+                raise DirectoryError("Somebody is in too many groups.", f"{entry.dn}: more than {MAX_GROUPS}")
+            level = list(above)
+        return tuple(found.values())
+
+    def change(self, entry: Entry, old: str, new: str, deadline: Deadline) -> Standing:
+        """Bind as the person, then ask for the change (RFC 3062): all that somebody may do who must change their password."""
+        with self.pool.fresh(deadline) as connection:
+            answer = connection.bind(entry.dn, old, deadline, ppolicy=True)
+            if answer.code != SUCCESS:
+                return Standing.WRONG
+            answer = connection.extended(PASSWORD_MODIFY, _change_request(old, new), deadline)
+        if answer.code == SUCCESS:
+            return Standing.OK
+        if answer.code in _REFUSALS:
+            said = answer.text or "it breaks a rule of the directory"
+            raise DirectoryRefused(f"The directory does not take this password: {said}.", answer.text)
+        raise DirectoryError("The directory did not change the password.", f"{answer.code} {answer.text}")
+
+    def subject(self, entry: Entry) -> str:
+        """Return the entryUUID."""
+        return entry.text("entryUUID")
+
+
+def _groups_with(members: list[sansldap.LDAPFilter]) -> sansldap.LDAPFilter:
+    classes: list[sansldap.LDAPFilter] = [
+        sansldap.FilterEquality("objectClass", name.encode()) for name in _GROUP_CLASSES
+    ]
+    return sansldap.FilterAnd([sansldap.FilterOr(classes), sansldap.FilterOr(members)])
+
+
+def _policy_error(value: bytes) -> Standing | None:
+    """Read the error of a password policy's control: SEQUENCE { warning [0] OPTIONAL, error [1] ENUMERATED OPTIONAL }."""
+    if not value:
+        return None
+    try:
+        reader = ASN1Reader(value).read_sequence()
+        while reader:
+            header = reader.peek_header()
+            if header.tag.tag_number == 1:
+                return _POLICY.get(reader.read_integer(tag=header.tag))
+            reader.skip_value(header)
+    except (ValueError, NotImplementedError):
+        return None
+    return None
+
+
+def _change_request(old: str, new: str) -> bytes:
+    """Write RFC 3062's request: SEQUENCE { oldPasswd [1] OCTET STRING, newPasswd [2] OCTET STRING }."""
+    writer = ASN1Writer()
+    with writer.push_sequence() as request:
+        for number, text in ((1, old), (2, new)):
+            request.write_octet_string(text.encode(), tag=ASN1Tag(TagClass.CONTEXT_SPECIFIC, number, False))
+    return bytes(writer.get_data())

@@ -1,0 +1,56 @@
+"""Directories as services use them: opened with their secrets, asked through their gates."""
+
+from portico.domain.access import Actor, Level
+from portico.domain.directories import DirectoryRecord
+from portico.errors import DirectoryError, NotFound
+from portico.ports.directory import DirectoryContext, Finding
+from portico.services import driver_settings
+from portico.services.broker import Broker
+from portico.services.driver_settings import KindInfo
+from portico.services.gates import Gate
+from portico.services.guards import require
+from portico.store import directories as store
+from portico.store.records import adapter
+
+PLACE = "directories.sealed_secrets:{}"
+
+
+def kinds(broker: Broker) -> list[KindInfo]:
+    """Return the kinds of directories that this broker has drivers for."""
+    return driver_settings.kinds(broker.directory_drivers)
+
+
+def gate_of(broker: Broker, directory: DirectoryRecord) -> Gate:
+    """Return the gate before a directory. Raises DirectoryError when its kind or its settings cannot be used."""
+    return broker.gates.find(directory.id, directory.version, lambda: _open(broker, directory))
+
+
+def check(broker: Broker, actor: Actor, directory_id: str) -> tuple[Finding, ...]:
+    """Try what log-ins need, step by step, on connections of its own. Raises NotFound, Denied, DirectoryError."""
+    require(actor, "directories", Level.VIEW)
+    directory = broker.snapshots.get(fresh=True).directories.get(directory_id)
+    if directory is None or directory.tenant_id != actor.tenant_id:
+        raise NotFound("There is no such directory.")
+    gate = _open(broker, directory)
+    try:
+        found: tuple[Finding, ...] = gate.driver.check()
+        return found
+    finally:
+        gate.driver.close()
+
+
+def _open(broker: Broker, directory: DirectoryRecord) -> Gate:
+    driver = broker.directory_drivers.get(directory.kind)
+    if driver is None:
+        raise DirectoryError(f"This broker has no driver for directories of the kind “{directory.kind}”.")
+    with broker.db.aside() as conn:
+        sealed = store.sealed_secrets(conn, directory.id)
+    secrets = driver_settings.opened(broker, PLACE.format(directory.id), sealed)
+    try:
+        settings = adapter(driver.Settings).validate_python({**directory.settings, **secrets})
+        made = driver(settings, DirectoryContext(broker.config.egress_allow))
+    except ValueError as problem:
+        raise DirectoryError(
+            f"The settings of the directory “{directory.name}” cannot be used.", type(problem).__name__
+        ) from problem
+    return Gate(made, directory.connections, directory.name)

@@ -1,0 +1,111 @@
+"""People: users, their log-ins, the sessions and tokens that come of them, and what stops a guesser."""
+
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
+
+from portico.store.schema import metadata
+from portico.store.schema import tenant as _tenant
+from portico.store.schema import unique_where as _unique_where
+from portico.store.types import Hash, Id, Json, Name, Prose, UTCDateTime, Word
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("directory", Word, nullable=False),  # "local", or a directory's id
+    Column("subject", Name),  # who they are there, whatever they are called
+    Column("login_name", Name, nullable=False),  # folded
+    Column("display_name", Name, nullable=False),
+    Column("email", Name, nullable=False),
+    Column("password_hash", Prose, nullable=False),
+    Column("must_change_password", Boolean, nullable=False),
+    Column("disabled", Boolean, nullable=False),
+    Column("barred", Word),  # by their directory: disabled | gone
+    Column("checked_at", UTCDateTime),  # when their directory was last asked about them, but for a log-in
+    Column("role_id", Id, ForeignKey("roles.id"), nullable=False),
+    Column("policy_id", Id, ForeignKey("policies.id")),
+    Column("failed", Integer, nullable=False),
+    Column("last_failed_at", UTCDateTime),
+    Column("locked_until", UTCDateTime),
+    Column("preferences", Json, nullable=False),  # language, zone, theme
+    Column("last_login_at", UTCDateTime),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Column("deleted_at", UTCDateTime),
+)
+_unique_where(
+    "uq_users_name", users.c.tenant_id, users.c.directory, users.c.login_name, where=users.c.deleted_at.is_(None)
+)
+
+Index("ix_users_login_name", users.c.login_name)
+_unique_where(
+    "uq_users_subject",
+    users.c.directory,
+    users.c.subject,
+    where=users.c.subject.is_not(None) & users.c.deleted_at.is_(None),
+)
+
+sessions = Table(  # portal log-ins and API tokens of people
+    "sessions",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("kind", Word, nullable=False),  # web | api
+    Column("secret_hash", Hash, nullable=False),
+    Column("role_id", Id),  # what a directory's rules gave at this log-in; NULL: the user's own
+    Column("policy_id", Id),
+    Column("granted", Json),  # by which rule, as domain.explain writes it
+    Column("client_address", Word, nullable=False),
+    Column("client", Json, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("seen_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("idle_seconds", Integer, nullable=False),
+    Column("ended_at", UTCDateTime),
+    Column("end_reason", Word, nullable=False),
+    Index("ix_sessions_user", "user_id", "ended_at"),
+)
+
+waiting_logins = (
+    Table(  # log-ins that take longer than a person waits for a page: their outcome, for whoever asks again
+        "waiting_logins",
+        metadata,
+        Column("id", Id, primary_key=True),  # of the session that it becomes
+        Column("secret_hash", Hash, nullable=False),
+        Column("directory_id", Id, nullable=False),
+        Column("broker_id", Id, nullable=False),
+        Column("state", Word, nullable=False),  # waiting | done | refused
+        Column("reason", Json),
+        Column("retry_after", Integer, nullable=False),
+        Column("created_at", UTCDateTime, nullable=False),
+        Index("ix_waiting_logins_line", "directory_id", "state", "created_at"),
+    )
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Id, primary_key=True),
+    _tenant(),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("secret_hash", Hash, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime),
+    Column("used_at", UTCDateTime),
+    Column("revoked_at", UTCDateTime),
+    Index("ix_api_tokens_user", "user_id"),
+)
+
+attempts = (
+    Table(  # failed log-ins by client address, and by names that nobody has (so that they lock like those somebody has)
+        "attempts",
+        metadata,
+        Column("key", Hash, primary_key=True),
+        Column("failed", Integer, nullable=False),
+        Column("window_at", UTCDateTime, nullable=False),
+        Column("locked_until", UTCDateTime),
+    )
+)

@@ -1,0 +1,360 @@
+"""Real directories at once in one broker: two Samba domains without trust, slapd, ypserv, and users who are kept here."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.brokers import PASSWORD, TENANT, actor, make_broker
+from tests.contract.directory_suite import DirectoryContract, Source
+from tests.fleets import make_pool
+
+from doubles.nis import Nis as NisServer
+from doubles.samba import Samba
+from doubles.slapd import BASE, Slapd
+from portico.directories.active_directory import ActiveDirectory
+from portico.directories.nis import Nis
+from portico.directories.open_ldap import OpenLdap
+from portico.domain.model import Client
+from portico.errors import DirectoryError, DirectoryRefused
+from portico.ports.directory import Standing, TypedName
+from portico.services import configure, connect, login, portal
+from portico.services.broker import Broker
+from portico.services.login import LoggedIn, Refused
+
+CLIENT = Client("192.0.2.7")
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0) + 1
+
+
+@dataclass(frozen=True)
+class Lab:
+    """All directories of this machine."""
+
+    alpha: Source
+    beta: Source
+    open: Source
+    nis: Source
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        return {"alpha": self.alpha, "beta": self.beta, "open": self.open, "nis": self.nis}
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    servers = {
+        "alpha": Samba(f"127.77.{WORKER}.1", "alpha.test", "ALPHA"),
+        "beta": Samba(f"127.77.{WORKER}.2", "beta.test", "BETA"),
+        "open": Slapd(),
+        "nis": NisServer(WORKER),
+    }
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda server: server.start(), servers.values()))  # type: ignore[attr-defined]
+        yield Lab(
+            Source("active-directory", servers["alpha"], ActiveDirectory, ("alice", "VDI-Users"), "dave"),
+            Source("active-directory", servers["beta"], ActiveDirectory, ("alice", "VDI-Users"), "dave"),
+            Source("ldap", servers["open"], OpenLdap, ("alice", "VDI-Users"), "dave"),
+            Source("nis", servers["nis"], Nis, ("nina", "vdiusers"), "lock"),
+        )
+    finally:
+        for server in servers.values():
+            server.wipe()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(params=["alpha", "open", "nis"])
+def source(request: pytest.FixtureRequest, lab: Lab) -> Source:
+    return lab.sources[request.param]
+
+
+class TestContract(DirectoryContract):
+    """On every kind of directory."""
+
+
+def standing(source: Source, name: str, password: str = "", **settings: Any) -> Standing:
+    driver = source.open(**settings)
+    try:
+        user = name.rpartition("\\")[2].partition("@")[0]
+        found = driver.authenticate(TypedName(user, name), password or source.server.password(user))
+        return Standing(found.standing)
+    finally:
+        driver.close()
+
+
+@pytest.mark.capability("S042")
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("dave", Standing.DISABLED), ("erin", Standing.ACCOUNT_EXPIRED), ("hank", Standing.HOURS), ("wendy", Standing.WORKSTATION),
+     ("mike", Standing.MUST_CHANGE)],
+)  # fmt: skip
+def test_why_an_account_is_refused_is_told_after_the_right_password_alone(
+    lab: Lab, name: str, wanted: Standing
+) -> None:
+    assert standing(lab.alpha, name) is wanted
+    assert standing(lab.alpha, name, "wrong") is Standing.WRONG
+
+
+@pytest.mark.capability("S042")
+def test_a_domain_knows_its_people_by_every_way_to_write_them(lab: Lab) -> None:
+    """sAMAccountName, DOMAIN\\user, the UPN, and one with a suffix of its own."""
+    for name in ("alice", "ALPHA\\alice", "alice@alpha.test", "Alice"):
+        user = "alice"
+        driver = lab.alpha.open()
+        assert driver.authenticate(TypedName(user, name), lab.alpha.server.password(user)).standing is Standing.OK
+        driver.close()
+    driver = lab.alpha.open()
+    found = driver.authenticate(TypedName("carol.c", "carol.c@corp.example"), lab.alpha.server.password("carol"))
+    assert found.identity is not None and found.identity.login_name == "carol"
+    driver.close()
+
+
+@pytest.mark.capability("S042")
+def test_a_name_locks_in_the_domain_and_says_so_to_us(lab: Lab) -> None:
+    tries = [standing(lab.alpha, "louis", "wrong") for _ in range(4)]
+    assert tries == [Standing.WRONG] * 3 + [Standing.LOCKED]
+    assert standing(lab.alpha, "louis") is Standing.LOCKED
+
+
+@pytest.mark.capability("S042", "S043")
+def test_passwords_are_changed_by_who_knows_the_old_one(lab: Lab) -> None:
+    """Also by who must change theirs and cannot bind; a bad one is refused in the directory's words."""
+    for source, name in ((lab.beta, "mike"), (lab.open, "mike")):
+        driver = source.open()
+        typed, old = TypedName(name, name), source.server.password(name)
+        assert driver.authenticate(typed, old).standing is Standing.MUST_CHANGE
+        assert driver.change_password(typed, "wrong", "An0ther-Passw0rd").standing is Standing.WRONG
+        with pytest.raises(DirectoryRefused):
+            driver.change_password(typed, old, "short")
+        assert driver.change_password(typed, old, "An0ther-Passw0rd").standing is Standing.OK
+        assert driver.authenticate(typed, "An0ther-Passw0rd").standing is Standing.OK
+        assert driver.authenticate(typed, old).standing is Standing.WRONG
+        driver.close()
+
+
+@pytest.mark.capability("S043")
+def test_an_expired_password_is_told_or_overlooked(lab: Lab) -> None:
+    assert standing(lab.open, "pete") is Standing.EXPIRED
+    assert standing(lab.open, "pete", allow_expired=True) is Standing.OK
+    assert standing(lab.open, "pete", "wrong", allow_expired=True) is Standing.WRONG
+
+
+@pytest.mark.capability("S042", "S043")
+def test_groups_as_far_as_the_settings_say(lab: Lab) -> None:
+    for source in (lab.alpha, lab.open):
+        for groups, wanted in (
+            ("direct", {"Backend"}),
+            ("nested", {"Backend", "Engineers", "VDI-Users"}),
+            ("off", set()),
+        ):
+            driver = source.open(groups=groups)
+            found = driver.authenticate(TypedName("alice", "alice"), source.server.password("alice")).identity
+            assert found is not None
+            assert set(found.groups) & {"Backend", "Engineers", "VDI-Users"} == wanted
+            driver.close()
+    driver = lab.open.open()
+    oscar = driver.authenticate(TypedName("oscar", "oscar"), lab.open.server.password("oscar")).identity
+    assert oscar is not None and "posixvdi" in oscar.groups
+    driver.close()
+
+
+@pytest.mark.capability("S043")
+def test_groups_that_hold_each_other_and_ten_thousand_of_them(lab: Lab) -> None:
+    """A circle ends; many groups are read in pages."""
+    server = lab.open.server
+    ring = [
+        f"dn: cn=ring{at},ou=Groups,{BASE}\nobjectClass: groupOfNames\ncn: ring{at}\nmember: cn=ring{(at + 1) % 3},ou=Groups,{BASE}\n"
+        f"member: uid=bob,ou=People,{BASE}" for at in range(3)
+    ]  # fmt: skip
+    many = [
+        f"dn: cn=many{at},ou=Groups,{BASE}\nobjectClass: groupOfNames\ncn: many{at}\nmember: uid=gwen,ou=People,{BASE}"
+        for at in range(9_500)
+    ]
+    server.add("\n\n".join(ring + many) + "\n")
+    driver = lab.open.open(timeout=60)
+    bob = driver.authenticate(TypedName("bob", "bob"), server.password("bob")).identity
+    assert bob is not None and {"ring0", "ring1", "ring2", "VDI-Users"} <= set(bob.groups)
+    gwen = driver.authenticate(TypedName("gwen", "gwen"), server.password("gwen")).identity
+    assert gwen is not None and len(gwen.groups) == 9_500
+    driver.close()
+
+
+@pytest.mark.capability("S042", "S043")
+def test_a_certificate_of_somebody_else_or_for_another_name_is_not_trusted(lab: Lab) -> None:
+    for settings, word in (
+        ({"ca_certificates": lab.alpha.server.authority.pem}, "not trusted"),
+        ({"servers": f"ldaps://ip6-localhost:{lab.open.server.secure}"}, ""),
+        ({"servers": f"ldaps://127.0.0.1.nip.invalid:{lab.open.server.secure}"}, "cannot be reached"),
+    ):
+        driver = lab.open.open(**settings)
+        with pytest.raises(DirectoryError) as caught:
+            driver.authenticate(TypedName("alice", "alice"), "x")
+        assert word in caught.value.sentence
+        driver.close()
+
+
+@pytest.mark.capability("S043")
+def test_in_clear_first_then_tls_and_a_dead_server_before_the_living_one(lab: Lab) -> None:
+    """StartTLS, and failover: a server that is not there, then the one that is."""
+    server = lab.open.server
+    starttls = f"ldap://localhost:{server.plain}"
+    assert standing(lab.open, "alice", servers=starttls) is Standing.OK
+    assert (
+        standing(lab.open, "alice", servers=f"ldaps://127.77.0.9:1\nldaps://localhost:{server.secure}") is Standing.OK
+    )
+
+
+@pytest.mark.capability("S042")
+def test_servers_are_found_by_the_domains_own_dns(lab: Lab) -> None:
+    """The settings of the samba double name none: all of the above went by SRV records. Without an answer it is said."""
+    with pytest.raises(DirectoryError, match="DNS names no servers"):
+        standing(lab.alpha, "alice", dns_domain="nowhere.test")
+
+
+# --- one broker
+
+
+@dataclass(frozen=True)
+class House:
+    """A broker with every directory connected, each with a pool of its own."""
+
+    broker: Broker
+    ids: dict[str, str]  # directory → id
+    desktops: dict[str, str]  # directory → the desktop of its pool
+
+
+@pytest.fixture(scope="module")
+def house(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    broker = make_broker(Path(tmp_path_factory.mktemp("house")))
+    broker = replace(broker, config=replace(broker.config, egress_allow=("127.0.0.0/8",)))
+    admin = actor(broker)
+    ids, desktops = {}, {}
+    domains = {
+        "alpha": ["alpha.test", "ALPHA"],
+        "beta": ["beta.test", "BETA"],
+        "open": ["open.test"],
+        "nis": ["vdilab"],
+    }
+    for position, name in enumerate((*lab.sources, "local")):
+        pool, made = make_pool(broker, 1, f"Pool of {name}")
+        policy = configure.create_item(broker, admin, "policies", {"name": name, "assignments": [{"pool_id": pool}]})[
+            "id"
+        ]
+        desktops[name] = made[0]
+        if name == "local":
+            configure.update_item(broker, admin, "users", "user", {"policy_id": policy})
+            continue
+        source = lab.sources[name]
+        fields = {
+            "name": name, "kind": source.kind, "domains": domains[name], "position": position, "settings": dict(source.server.settings),
+            "rules": [{"attribute": "group", "operator": "eq", "text": source.member[1], "policy_id": policy}],
+            "default_role_id": "role-user",
+        }  # fmt: skip
+        ids[name] = configure.create_item(broker, admin, "directories", fields)["id"]
+    configure.update_item(broker, admin, "policies", "policy", {"assignments": []})
+    broker.snapshots.get(fresh=True)
+    yield House(broker, ids, desktops)
+    broker.db.dispose()
+
+
+PEOPLE = {
+    "alpha": "alice@alpha.test",
+    "beta": "BETA\\alice",
+    "open": "alice@open.test",
+    "nis": "nina@vdilab",
+    "local": "user",
+}
+
+
+def enter(house: House, lab: Lab, name: str, password: str = "", typed: str = "") -> LoggedIn | Refused:
+    typed = typed or PEOPLE[name]
+    user = typed.rpartition("\\")[2].partition("@")[0]
+    right = PASSWORD if name == "local" else lab.sources[name].server.password(user)
+    return login.login(house.broker, typed, password or right, CLIENT)
+
+
+@pytest.mark.capability("S007", "S042", "S043", "S044", "S045", "S046", "S047", "S048")
+def test_a_user_of_each_logs_in_and_is_offered_their_own_alone(house: House, lab: Lab) -> None:
+    """Two people are called alice, in domains that know nothing of each other: they are two users."""
+    seen = {}
+    for name in PEOPLE:
+        found = enter(house, lab, name)
+        assert isinstance(found, LoggedIn), (name, found)
+        assert found.me.policy.name == name
+        offered = portal.offers(house.broker, found.me)
+        assert len(offered.offers) == 1
+        opened: Any = connect.connect(house.broker, found.me, offered.offers[0].id, CLIENT)
+        assert opened.desktop_id == house.desktops[name]
+        seen[name] = found.me.user.id
+    assert len(set(seen.values())) == len(PEOPLE)
+    again = enter(house, lab, "alpha", lab.alpha.server.password("alice"), "ALPHA\\ALICE")
+    assert isinstance(again, LoggedIn) and again.me.user.id == seen["alpha"]
+
+
+@pytest.mark.capability("S008")
+@pytest.mark.parametrize("mine", list(PEOPLE))
+@pytest.mark.parametrize("other", list(PEOPLE))
+def test_nobody_reaches_the_desktops_of_another_domain(house: House, lab: Lab, mine: str, other: str) -> None:
+    """Over all pairs: what one is offered never leads into the other's pool, and a password of one opens no door of the other."""
+    found = enter(house, lab, mine)
+    assert isinstance(found, LoggedIn)
+    pools = {offer.pool_id for offer in portal.offers(house.broker, found.me).offers}
+    snapshot = house.broker.snapshots.get()
+    names = {snapshot.pools[pool].name for pool in pools if pool}
+    assert names == {f"Pool of {mine}"}
+    if other == mine:
+        return
+    theirs = next(iter(p for p in snapshot.policies.values() if p.name == other)).assignments[0]
+    assert not isinstance(connect.connect(house.broker, found.me, f"{theirs.id}.0", CLIENT), connect.Connecting)
+    right = (
+        PASSWORD
+        if mine == "local"
+        else lab.sources[mine].server.password(PEOPLE[mine].rpartition("\\")[2].partition("@")[0])
+    )
+    refused = enter(house, lab, other, password=right)
+    assert isinstance(refused, Refused) and refused.reason.code == "login.wrong"
+    assert isinstance(enter(house, lab, other), LoggedIn)  # which ends the count of wrong ones, here and there
+
+
+@pytest.mark.capability("S046")
+def test_bare_names_are_asked_for_in_order(house: House, lab: Lab) -> None:
+    """Four directories may know alice: the first that does decides, and no other is shown her password."""
+    found = enter(house, lab, "alpha", typed="alice")
+    assert isinstance(found, LoggedIn) and found.me.user.directory == house.ids["alpha"]
+    refused = login.login(house.broker, "alice", lab.beta.server.password("alice"), CLIENT)
+    assert isinstance(refused, Refused)
+    assert isinstance(enter(house, lab, "alpha"), LoggedIn)
+    nina = enter(house, lab, "nis", typed="nina")
+    assert isinstance(nina, LoggedIn) and nina.me.user.directory == house.ids["nis"]
+    assert isinstance(login.login(house.broker, "nobody-at-all", "x" * 12, CLIENT), Refused)
+
+
+@pytest.mark.capability("S042", "S047")
+def test_who_must_change_the_password_does_so_in_the_portal(house: House, lab: Lab) -> None:
+    found = enter(house, lab, "alpha", typed="mike@alpha.test")
+    assert isinstance(found, LoggedIn) and found.me.user.must_change_password
+    login.change_password(house.broker, found.me, lab.alpha.server.password("mike"), "An0ther-Passw0rd")
+    again = enter(house, lab, "alpha", "An0ther-Passw0rd", "mike@alpha.test")
+    assert isinstance(again, LoggedIn) and not again.me.user.must_change_password
+
+
+@pytest.mark.capability("S046", "S119")
+def test_a_directory_that_is_down_hurts_its_own_people_alone(house: House, lab: Lab) -> None:
+    """Its people are told so, not that their password is wrong; those of others log in by bare names as ever, past it."""
+    lab.alpha.server.stop()
+    try:
+        for _ in range(4):
+            found = enter(house, lab, "alpha")
+            assert isinstance(found, Refused) and found.reason.code == "login.directory_down"
+        assert isinstance(enter(house, lab, "nis", typed="nina"), LoggedIn)
+        assert isinstance(enter(house, lab, "open"), LoggedIn)
+    finally:
+        lab.alpha.server.up()
+
+
+@pytest.mark.capability("S046")
+def test_the_tenant_of_a_user_is_that_of_the_directory(house: House, lab: Lab) -> None:
+    found = enter(house, lab, "open")
+    assert isinstance(found, LoggedIn) and found.me.user.tenant_id == TENANT
