@@ -11,7 +11,9 @@ from sqlalchemy import insert
 
 from portico.config import Config
 from portico.directories.active_directory import ActiveDirectory
+from portico.directories.listed import Listed
 from portico.directories.nis import Nis
+from portico.directories.oidc import Oidc
 from portico.directories.open_ldap import OpenLdap
 from portico.domain.access import AREAS, Actor
 from portico.domain.model import Role
@@ -48,7 +50,7 @@ class Nowhere:
     Settings = NowhereSettings
 
 
-DIRECTORIES = {"active-directory": ActiveDirectory, "ldap": OpenLdap, "nis": Nis}
+DIRECTORIES = {"list": Listed, "oidc": Oidc, "active-directory": ActiveDirectory, "ldap": OpenLdap, "nis": Nis}
 
 
 def make_broker(state: Path, url: str | None = None, now: Callable[[], datetime] | None = None) -> Broker:

@@ -1,5 +1,6 @@
-"""Real directories at once in one broker: two Samba domains without trust, slapd, ypserv, and users who are kept here."""
+"""Real directories at once in one broker: two Samba domains without trust, slapd, ypserv, a provider, and users who are kept here."""
 
+import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.testclient import TestClient
 from tests.brokers import PASSWORD, TENANT, actor, make_broker
 from tests.contract.directory_suite import DirectoryContract, Source
 from tests.fleets import make_pool
 
 from doubles.nis import Nis as NisServer
+from doubles.oidc_provider import OidcProvider
 from doubles.samba import Samba
 from doubles.slapd import BASE, Slapd
 from portico.directories.active_directory import ActiveDirectory
@@ -21,11 +24,14 @@ from portico.directories.open_ldap import OpenLdap
 from portico.domain.model import Client
 from portico.errors import DirectoryError, DirectoryRefused
 from portico.ports.directory import Standing, TypedName
-from portico.services import configure, connect, login, portal
+from portico.services import configure, connect, login, portal, sessions
 from portico.services.broker import Broker
 from portico.services.login import LoggedIn, Refused
+from portico.web.app import create_app
 
+ORIGIN = "https://localhost:8443"
 CLIENT = Client("192.0.2.7")
+ADDRESSES = itertools.count()  # each try from another one: an address that fails too often must wait
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw") or 0) + 1
 
 
@@ -37,6 +43,7 @@ class Lab:
     beta: Source
     open: Source
     nis: Source
+    provider: OidcProvider
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -50,15 +57,17 @@ def lab() -> Iterator[Lab]:
         "beta": Samba(f"127.77.{WORKER}.2", "beta.test", "BETA"),
         "open": Slapd(),
         "nis": NisServer(WORKER),
+        "provider": OidcProvider(ORIGIN),
     }
     try:
-        with ThreadPoolExecutor(4) as pool:
+        with ThreadPoolExecutor(5) as pool:
             list(pool.map(lambda server: server.start(), servers.values()))  # type: ignore[attr-defined]
         yield Lab(
             Source("active-directory", servers["alpha"], ActiveDirectory, ("alice", "VDI-Users"), "dave"),
             Source("active-directory", servers["beta"], ActiveDirectory, ("alice", "VDI-Users"), "dave"),
             Source("ldap", servers["open"], OpenLdap, ("alice", "VDI-Users"), "dave"),
             Source("nis", servers["nis"], Nis, ("nina", "vdiusers"), "lock"),
+            servers["provider"],  # type: ignore[arg-type]
         )
     finally:
         for server in servers.values():
@@ -237,7 +246,7 @@ def house(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]
         "open": ["open.test"],
         "nis": ["vdilab"],
     }
-    for position, name in enumerate((*lab.sources, "local")):
+    for position, name in enumerate((*lab.sources, "provider", "local")):
         pool, made = make_pool(broker, 1, f"Pool of {name}")
         policy = configure.create_item(broker, admin, "policies", {"name": name, "assignments": [{"pool_id": pool}]})[
             "id"
@@ -246,10 +255,12 @@ def house(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]
         if name == "local":
             configure.update_item(broker, admin, "users", "user", {"policy_id": policy})
             continue
-        source = lab.sources[name]
+        source = lab.sources.get(name)
+        kind, settings = (source.kind, source.server.settings) if source else ("oidc", lab.provider.settings)
+        group = source.member[1] if source else "VDI-Users"
         fields = {
-            "name": name, "kind": source.kind, "domains": domains[name], "position": position, "settings": dict(source.server.settings),
-            "rules": [{"attribute": "group", "operator": "eq", "text": source.member[1], "policy_id": policy}],
+            "name": name, "kind": kind, "domains": domains.get(name, []), "position": position, "settings": dict(settings),
+            "rules": [{"attribute": "group", "operator": "eq", "text": group, "policy_id": policy}],
             "default_role_id": "role-user",
         }  # fmt: skip
         ids[name] = configure.create_item(broker, admin, "directories", fields)["id"]
@@ -265,14 +276,29 @@ PEOPLE = {
     "open": "alice@open.test",
     "nis": "nina@vdilab",
     "local": "user",
+    "provider": "olga",
 }
 
 
 def enter(house: House, lab: Lab, name: str, password: str = "", typed: str = "") -> LoggedIn | Refused:
     typed = typed or PEOPLE[name]
+    if name == "provider" and not password:
+        return by_provider(house, lab)
     user = typed.rpartition("\\")[2].partition("@")[0]
-    right = PASSWORD if name == "local" else lab.sources[name].server.password(user)
-    return login.login(house.broker, typed, password or right, CLIENT)
+    right = PASSWORD if name in ("local", "provider") else lab.sources[name].server.password(user)
+    return login.login(house.broker, typed, password or right, Client(f"10.9.{next(ADDRESSES)}.7"))
+
+
+def by_provider(house: House, lab: Lab) -> LoggedIn:
+    """Log in at the provider, as a browser does."""
+    page = TestClient(create_app(house.broker), base_url=ORIGIN, follow_redirects=False)
+    left = page.get(f"/login/with/{house.ids['provider']}").headers["location"]
+    back = lab.provider.browse(left, PEOPLE["provider"], lambda url: url.startswith(ORIGIN))
+    assert page.get(back.removeprefix(ORIGIN)).status_code == 200
+    value = page.cookies["__Host-portico"]
+    me = sessions.find(house.broker, value)
+    assert me is not None
+    return LoggedIn(me, value)
 
 
 @pytest.mark.capability("S007", "S042", "S043", "S044", "S045", "S046", "S047", "S048")
@@ -308,13 +334,13 @@ def test_nobody_reaches_the_desktops_of_another_domain(house: House, lab: Lab, m
         return
     theirs = next(iter(p for p in snapshot.policies.values() if p.name == other)).assignments[0]
     assert not isinstance(connect.connect(house.broker, found.me, f"{theirs.id}.0", CLIENT), connect.Connecting)
-    right = (
-        PASSWORD
-        if mine == "local"
-        else lab.sources[mine].server.password(PEOPLE[mine].rpartition("\\")[2].partition("@")[0])
-    )
+    owned = {"local": PASSWORD, "provider": "what-she-typed-there"}  # a provider's passwords are never seen here
+    user = PEOPLE[mine].rpartition("\\")[2].partition("@")[0]
+    right = owned.get(mine) or lab.sources[mine].server.password(user)
     refused = enter(house, lab, other, password=right)
-    assert isinstance(refused, Refused) and refused.reason.code == "login.wrong"
+    # Nobody here knows a provider's people by a password: their names lock as those of nobody do.
+    assert isinstance(refused, Refused)
+    assert refused.reason.code == "login.wrong" or other == "provider"
     assert isinstance(enter(house, lab, other), LoggedIn)  # which ends the count of wrong ones, here and there
 
 

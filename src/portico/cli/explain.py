@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="portico explain", description=str(__doc__), allow_abbrev=False)
-    parser.add_argument("user", help="login name")
+    parser.add_argument("user", help="login name, with its domain where people come from directories")
     parser.add_argument("--client", default="", metavar="ADDRESS", help="address of the device")
     parser.add_argument("--system", default="", help="windows, macos, linux, chromeos, android or ios")
     parser.add_argument("--kind", choices=("web", "connect"), default="web", help="default: %(default)s")
@@ -42,6 +42,10 @@ def _lines(found: Mapping[str, Any]) -> list[str]:
     lines = [f"{found['user']}, {found['at']}"]
     if found["refusal"]:
         lines += ["  would not get in:", *_chain(found["refusal"], 2)]
+    if found["groups"]:
+        lines += [f"  in the groups {', '.join(found['groups'])}"]
+    if found["rule"]:
+        lines += _chain(found["rule"], 1)
     lines += [
         f"  role {found['role']}, policy {found['policy']}, "
         + (f"at {found['location']}" if found["location"] else "at no location")

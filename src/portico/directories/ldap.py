@@ -92,6 +92,12 @@ class Ldap:
                     found[name] = self._identity(entry, ()) if self.may_log_in(entry) else None
         return found
 
+    def describe(self, name: TypedName) -> Identity | None:
+        """Find somebody as the service account and read their groups."""
+        deadline = self._deadline()
+        entry = self._find(name, deadline)
+        return self._identity(entry, self._groups(entry, deadline)) if entry is not None else None
+
     def change_password(self, name: TypedName, old: str, new: str) -> Verdict:
         """Change a password with the right of who knows the old one. Raises DirectoryError, DirectoryRefused."""
         deadline = self._deadline()

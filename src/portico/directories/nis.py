@@ -93,6 +93,12 @@ class Nis:
             found[name] = self._identity(line, ()) if line is not None and crypt3.is_usable(hashed) else None
         return found
 
+    def describe(self, name: TypedName) -> Identity | None:
+        """Read somebody's line and groups."""
+        deadline = Deadline(self._settings.timeout)
+        line, _ = self._person(name.user, deadline)
+        return self._identity(line, self._groups_of(line, deadline)) if line is not None else None
+
     def change_password(self, name: TypedName, old: str, new: str) -> Verdict:
         """Refuse: yppasswd would send the old password in clear."""
         raise DirectoryRefused("Passwords of this directory are changed with yppasswd, on a machine of its own.")

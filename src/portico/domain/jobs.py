@@ -37,6 +37,13 @@ class OfLeak:
 
 
 @dataclass(frozen=True, slots=True)
+class OfDirectory:
+    """Work on one directory."""
+
+    directory_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class OfPool:
     """Work on one pool."""
 
@@ -91,6 +98,7 @@ Payload = (
     | CenterScan
     | OfCenter
     | OfLeak
+    | OfDirectory
     | OfPool
     | OfDesktop
     | OfAssignment
@@ -142,6 +150,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             ),
             Kind("hand_over", None, "assignment:{assignment_id}", 40, payload=OfAssignment),
             Kind("pool_members", None, "pool:{pool_id}", 5, payload=OfPool),
+            Kind("directory_people", 120, "directory:{directory_id}", 3, payload=OfDirectory),
             Kind("agents_lost", 60, "agents_lost", 3),
             Kind("purge", 86400, "purge", 3, lease_seconds=300),
         )

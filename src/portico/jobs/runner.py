@@ -24,7 +24,7 @@ RENEW_SECONDS = 20.0
 LEASE_SECONDS = 60
 CADENCE_SECONDS = 30.0
 WORKERS = 6
-OF_CENTERS = ("center_scan", "center_leaks")  # end, without a next run, when their center has
+ENDING = ("center_scan", "center_leaks", "directory_people")  # without a next run, when their center or directory has
 
 log = logs.get(__name__)
 
@@ -179,7 +179,7 @@ class Runner:
             if wants_more and jobs.run_again(conn, row.id, claim.fence, now + timedelta(seconds=again or 0)):
                 return
             jobs.finish(conn, row.id, claim.fence, state, now, error)
-            if kind.every_seconds is not None and (again is not None or row.kind not in OF_CENTERS):
+            if kind.every_seconds is not None and (again is not None or row.kind not in ENDING):
                 self._next(conn, row, again if again is not None else float(kind.every_seconds))
 
     def _next(self, conn: Any, row: Any, seconds: float) -> None:

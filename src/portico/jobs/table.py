@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from portico.domain.jobs import KINDS
-from portico.errors import CloudError, PorticoError
+from portico.errors import CloudError, DirectoryError, PorticoError, RateLimited
 from portico.services import (
     afterbuild,
     agents,
@@ -14,6 +14,7 @@ from portico.services import (
     inventory,
     leaks,
     membership,
+    people,
     power,
     provision,
     release,
@@ -40,6 +41,14 @@ def _leaks(broker: Broker, payload: Any, claim: Claim) -> float | None:
         if leaks.look(broker, payload.center_id) is None:
             return None
     return float(KINDS["center_leaks"].every_seconds or 0)
+
+
+def _people(broker: Broker, payload: Any, claim: Claim) -> float | None:
+    """Ask a directory about its people; one that is away is asked again at the next turn."""
+    seconds = float(KINDS["directory_people"].every_seconds or 0)
+    with suppress(DirectoryError, RateLimited):
+        return people.look_after(broker, payload.directory_id, seconds)
+    return seconds
 
 
 def _nothing_more(function: Callable[..., Any]) -> Handler:
@@ -75,6 +84,7 @@ HANDLERS: Mapping[str, Handler] = {
     "desktop_step": afterbuild.carry_out,
     "assignment_timer": release.fire,
     "hand_over": _with_claim(release.carry_out),
+    "directory_people": _people,
     "agents_lost": _nothing_more(agents.note_lost),
     "purge": _nothing_more(housekeeping.purge),
 }

@@ -69,6 +69,10 @@ class Directory(Protocol):
         """Return what is known of people without their password, None for who is gone or may not log in any more. Raises DirectoryError."""
         ...
 
+    def describe(self, name: TypedName) -> Identity | None:
+        """Return what a log-in would tell of somebody, groups included, without their password. None for a name that nobody has. Raises DirectoryError."""
+        ...
+
     def change_password(self, name: TypedName, old: str, new: str) -> Verdict:
         """Change somebody's password as they would themselves: the old one must be right. Raises DirectoryError, DirectoryRefused."""
         ...

@@ -47,6 +47,8 @@ DOORS: Mapping[str, str] = {
     "ssh": "/gw/ssh",
 }  # what our gateways carry into a browser
 
+BARRED = Reason("user.barred")
+
 
 @dataclass(frozen=True, slots=True)
 class Connecting:
@@ -102,6 +104,8 @@ def _way(broker: Broker, plan: ProtocolPlan, me: SignedIn, client: Client) -> st
 
 
 def _assignment_for(broker: Broker, me: SignedIn, offer_id: str) -> tuple[Assignment, Desktop] | NoDesktop:
+    if me.user.barred:
+        return NoDesktop(BARRED)
     scope = Tenant(me.user.tenant_id)
     if offer_id.startswith("a."):
         with broker.db.read() as conn:
@@ -317,6 +321,8 @@ def ready(broker: Broker, me: SignedIn, connection_id: str, *, in_browser: bool 
 
     `in_browser`: what our gateways cannot carry into one is refused first, since waiting would not help.
     """
+    if me.user.barred:
+        raise Conflict(sentence(BARRED))
     row, assignment, desktop = load(broker, me, connection_id)
     seen = view(broker, me, connection_id)
     if in_browser and seen.protocol and seen.protocol not in DOORS:

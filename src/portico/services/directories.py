@@ -20,6 +20,11 @@ def kinds(broker: Broker) -> list[KindInfo]:
     return driver_settings.kinds(broker.directory_drivers)
 
 
+def by_redirect(broker: Broker, directory: DirectoryRecord) -> bool:
+    """Tell whether people are sent there by their browser, so that it is never shown a name or a password by us."""
+    return bool(getattr(broker.directory_drivers.get(directory.kind), "by_redirect", False))
+
+
 def gate_of(broker: Broker, directory: DirectoryRecord) -> Gate:
     """Return the gate before a directory. Raises DirectoryError when its kind or its settings cannot be used."""
     return broker.gates.find(directory.id, directory.version, lambda: _open(broker, directory))

@@ -12,7 +12,7 @@ from portico.domain.access import Actor
 from portico.domain.directories import CHANGE_FIRST, DirectoryRecord, Granted, Identity, Standing, grant
 from portico.domain.explain import as_json
 from portico.domain.login import as_typed, locked_for, split_name
-from portico.domain.model import Reason, Role, User
+from portico.domain.model import Client, Reason, Role, User
 from portico.errors import DirectoryError, DirectoryRefused, Invalid, RateLimited
 from portico.ports.directory import TypedName, Verdict
 from portico.services.attempts import (
@@ -30,7 +30,7 @@ from portico.services.attempts import (
     refuse,
 )
 from portico.services.broker import Broker
-from portico.services.directories import gate_of
+from portico.services.directories import by_redirect, gate_of
 from portico.services.gates import TooLong
 from portico.services.sessions import Given, SignedIn
 from portico.store import directories as store
@@ -164,16 +164,22 @@ def _conclude(asking: _Asking, directory: DirectoryRecord, verdict: Verdict) -> 
 
 
 def welcome(
-    broker: Broker, wanted: Attempt, directory: DirectoryRecord, identity: Identity, *, must_change: bool = False
+    broker: Broker,
+    wanted: Attempt,
+    directory: DirectoryRecord,
+    identity: Identity,
+    *,
+    must_change: bool = False,
+    sign_on: str = "",
 ) -> Outcome:
     """Let in whom a directory vouches for, by its rules: at most four statements."""
     someone = User("", directory.tenant_id, _login_name(identity), "", identity.display_name)
-    decided = decide(broker, directory, identity, wanted)
+    decided = decide(broker, directory, identity, wanted.client, wanted.key.kind)
     if isinstance(decided, Reason):
         return refuse(broker, wanted, decided, someone)
     granted, role = decided
     policy = broker.snapshots.get().policy_of(directory.tenant_id, granted.policy_id)
-    given = Given(policy, role.id, as_json(granted.reason))
+    given = Given(policy, role.id, as_json(granted.reason), sign_on)
     said = {
         "login_name": _login_name(identity), "display_name": identity.display_name[:MAX_NAME], "email": identity.email[:MAX_NAME],
         "role_id": role.id, "policy_id": granted.policy_id, "must_change_password": must_change,
@@ -198,18 +204,18 @@ def welcome(
 
 
 def decide(
-    broker: Broker, directory: DirectoryRecord, identity: Identity, wanted: Attempt
+    broker: Broker, directory: DirectoryRecord, identity: Identity, client: Client, kind: str = "web"
 ) -> tuple[Granted, Role] | Reason:
     """Return what the rules give, and the role; or why it is nothing."""
     snapshot = broker.snapshots.get()
-    where = snapshot.location_of(directory.tenant_id, wanted.client)
+    where = snapshot.location_of(directory.tenant_id, client)
     granted = grant(directory, identity, where.id if where else None)
     if isinstance(granted, Reason):
         return granted
     role = snapshot.roles.get(granted.role_id) or broker.snapshots.get(fresh=True).roles.get(granted.role_id)
     if role is None or role.tenant_id != directory.tenant_id:
         return Reason("login.no_role", {"directory": directory.name}, (granted.reason,))
-    if not role.may_log_in or (wanted.key.kind == "api" and not role.may_use_api):
+    if not role.may_log_in or (kind == "api" and not role.may_use_api):
         return Reason("login.not_allowed", {}, (granted.reason,))
     return granted, role
 
@@ -226,13 +232,12 @@ def _known(
     row = store.find(conn, directory.id, identity.subject[:MAX_NAME])
     if row is None:
         added = {"id": broker.new_id(), "tenant_id": directory.tenant_id, "directory": directory.id}
-        store.add(conn, now, subject=identity.subject[:MAX_NAME], **added, **said)
-        return store.find(conn, directory.id, identity.subject[:MAX_NAME])
+        return _Row(None, store.add(conn, now, subject=identity.subject[:MAX_NAME], **added, **said))
     # Who was barred because the directory said no is let in again because it says yes; an administrator's no stays.
     lifted = {"barred": None, "disabled": False} if row.barred else {}
     values = {**said, **lifted, "last_login_at": now}
     store.change(conn, row.id, **values)
-    return _Changed(row, values)
+    return _Row(row, values)
 
 
 def _give_way(broker: Broker, conn: Connection, directory: DirectoryRecord, identity: Identity, name: str) -> None:
@@ -249,8 +254,8 @@ def _give_way(broker: Broker, conn: Connection, directory: DirectoryRecord, iden
     events.add(conn, entry)
 
 
-class _Changed:
-    """A row with some of its values replaced, readable as a row: saves reading it again."""
+class _Row:
+    """A row as it stands after it was written, readable as a row: saves reading it again."""
 
     def __init__(self, row: Any, values: dict[str, Any]) -> None:
         self._row, self._values = row, values
@@ -266,6 +271,8 @@ def change_password(broker: Broker, me: SignedIn, old: str, new: str) -> None:
         raise Invalid(
             "The password was not changed.", {"form": "Your directory is no longer connected. Ask your administrator."}
         )
+    if by_redirect(broker, directory):
+        raise Invalid("The password was not changed.", {"form": "Change it where you log in: it is not kept here."})
     if not new or not old:
         raise Invalid("The password was not changed.", {"new" if old else "old": "Fill this in."})
     key = f"{directory.id}:{me.user.login_name}"

@@ -17,6 +17,7 @@ from portico.services.attempts import MAX_NAME, Attempt, Facts, Outcome, attempt
 from portico.services.attempts import LoggedIn as LoggedIn
 from portico.services.attempts import Refused as Refused
 from portico.services.broker import Broker
+from portico.services.directories import by_redirect
 from portico.services.sessions import SignedIn
 from portico.store import users
 
@@ -69,7 +70,8 @@ def _asked(broker: Broker, wanted: Attempt, domain: str) -> tuple[DirectoryRecor
     if wanted.directory_id == LOCAL or domain == LOCAL:
         return ()
     tenant = wanted.tenant_id or ("" if domain or wanted.directory_id else snapshot.home)
-    known = [one for one in snapshot.directories.values() if not tenant or one.tenant_id == tenant]
+    mine = (one for one in snapshot.directories.values() if not tenant or one.tenant_id == tenant)
+    known = [one for one in mine if not by_redirect(broker, one)]
     return tuple(to_ask(known, domain, wanted.directory_id))
 
 

@@ -43,7 +43,12 @@ def subject_of_job(broker: Broker, actor: Actor, rows: Collection[str]) -> dict[
         payloads = {row.id: row.payload or {} for row in conn.execute(query)}
         held = _desktops_of(conn, [p["assignment_id"] for p in payloads.values() if p.get("assignment_id")])
     for job, payload in payloads.items():
-        for key, noun in (("center_id", "centers"), ("pool_id", "pools"), ("desktop_id", "desktops")):
+        for key, noun in (
+            ("center_id", "centers"),
+            ("pool_id", "pools"),
+            ("desktop_id", "desktops"),
+            ("directory_id", "directories"),
+        ):
             if payload.get(key):
                 found[job] = (noun, payload[key])
         if payload.get("assignment_id") in held:

@@ -1,5 +1,6 @@
 """What a person sees first: the desktops on offer, in three statements whatever the size of the fleet."""
 
+from portico.domain.model import Reason
 from portico.domain.offers import OfferList, PoolFacts
 from portico.domain.offers import offers as decide
 from portico.services.broker import Broker
@@ -10,6 +11,8 @@ from portico.store.scope import Tenant
 
 def offers(broker: Broker, me: SignedIn) -> OfferList:
     """Return what the user may open now, and why not more. Assigns nothing."""
+    if me.user.barred:
+        return OfferList((), (("", Reason("user.barred")),))
     snapshot, now = broker.snapshots.get(), broker.now()
     lines = [line for line in me.policy.assignments if line.pool_id in snapshot.pools]
     pool_ids = [line.pool_id for line in lines]

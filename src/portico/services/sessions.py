@@ -101,6 +101,7 @@ class Given:
     policy: Policy
     role_id: str | None = None
     reason: Mapping[str, Any] | None = None
+    sign_on: str = ""  # the session at the provider that vouched for them
 
 
 def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key, given: Given) -> None:
@@ -115,6 +116,7 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
         secret_hash=hash_secret(key.secret),
         role_id=given.role_id,
         policy_id=policy.id,
+        sign_on=given.sign_on[:200] or None,
         granted=given.reason,
         client_address=client.address,
         client={

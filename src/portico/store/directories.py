@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 
-from portico.store.tables import directories, users, waiting_logins
+from portico.store.tables import assignments, directories, sessions, users, waiting_logins
 
 _BY_SUBJECT = select(users).where(
     users.c.directory == bindparam("directory"), users.c.subject == bindparam("subject"), users.c.deleted_at.is_(None)
@@ -32,18 +32,37 @@ def same_name(conn: Connection, tenant_id: str, directory_id: str, login_name: s
     return conn.execute(_SAME_NAME, {"tenant": tenant_id, "directory": directory_id, "name": login_name}).first()
 
 
-def add(conn: Connection, now: datetime, **values: Any) -> None:
-    """Insert a user whom a directory vouches for."""
+def add(conn: Connection, now: datetime, **values: Any) -> dict[str, Any]:
+    """Insert a user whom a directory vouches for; returns the row's values."""
     first = {
         "password_hash": "", "must_change_password": False, "disabled": False, "failed": 0, "preferences": {}, "version": 1,
-        "created_at": now, "updated_at": now, "last_login_at": now,
+        "created_at": now, "updated_at": now, "last_login_at": now, "barred": None, **values,
     }  # fmt: skip
-    conn.execute(insert(users).values(**{**first, **values}))
+    conn.execute(insert(users).values(**first))
+    return first
 
 
 def change(conn: Connection, user_id: str, **values: Any) -> None:
     """Keep what a directory says of a user."""
     conn.execute(update(users).where(users.c.id == user_id).values(**values))
+
+
+def note_checked(conn: Connection, user_ids: Sequence[str], now: datetime) -> None:
+    """Keep when it was asked about users."""
+    conn.execute(update(users).where(users.c.id.in_(user_ids)).values(checked_at=now))
+
+
+def bar(conn: Connection, user_id: str, why: str, *, out: bool) -> bool:
+    """Keep out whom a directory does not let in any more; `out` also ends what they have. False when that was known."""
+    known = users.c.barred.is_not(None)
+    values: dict[str, Any] = {"barred": why} | ({"disabled": True} if out else {})
+    return conn.execute(update(users).where(users.c.id == user_id, ~known).values(**values)).rowcount == 1
+
+
+def unbar(conn: Connection, user_id: str) -> bool:
+    """Let somebody in again who was kept out. False when they were not."""
+    barred = (users.c.id == user_id) & users.c.barred.is_not(None)
+    return conn.execute(update(users).where(barred).values(barred=None, disabled=False)).rowcount == 1
 
 
 def park(conn: Connection, **values: Any) -> None:
@@ -75,10 +94,13 @@ def purge(conn: Connection, before: datetime) -> int:
 
 
 def to_look_at(conn: Connection, directory_id: str, limit: int) -> Sequence[Row[Any]]:
-    """Return users of a directory, those about whom it was asked longest ago first."""
+    """Return users of a directory who are logged in, have a desktop or are barred; who was asked about longest ago comes first."""
+    logged_in = exists().where(sessions.c.user_id == users.c.id, sessions.c.ended_at.is_(None))
+    has_one = exists().where(assignments.c.user_id == users.c.id, assignments.c.released_at.is_(None))
+    matters = logged_in | has_one | users.c.barred.is_not(None)
     query = (
         select(users)
-        .where(users.c.directory == directory_id, users.c.deleted_at.is_(None))
+        .where(users.c.directory == directory_id, users.c.deleted_at.is_(None), matters)
         .order_by(users.c.checked_at, users.c.id)
         .limit(limit)
     )

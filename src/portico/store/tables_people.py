@@ -56,6 +56,7 @@ sessions = Table(  # portal log-ins and API tokens of people
     Column("secret_hash", Hash, nullable=False),
     Column("role_id", Id),  # what a directory's rules gave at this log-in; NULL: the user's own
     Column("policy_id", Id),
+    Column("sign_on", Name),  # the session at the provider that vouched for it
     Column("granted", Json),  # by which rule, as domain.explain writes it
     Column("client_address", Word, nullable=False),
     Column("client", Json, nullable=False),

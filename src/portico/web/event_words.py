@@ -70,6 +70,8 @@ PEOPLE: Mapping[str, str] = {
     "user.replaced": N_(
         "%(name)s of %(directory)s is somebody else now; who had the name before is called %(renamed)s and stays out."
     ),
+    "user.barred": N_("%(directory)s does not let %(user)s in any more."),
+    "user.unbarred": N_("%(directory)s lets %(user)s in again."),
     "login.ok": N_("%(actor)s logged in from %(address)s."),
     "login.refused": N_("A log-in as %(actor)s from %(address)s was refused."),
     "session.ended": N_("%(actor)s ended the portal session of %(user)s."),

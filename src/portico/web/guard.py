@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from portico.domain import access
+from portico.domain.tenants import at_door
 from portico.errors import Denied, Invalid, PorticoError
 from portico.services import sessions
 from portico.services.sessions import SignedIn
@@ -85,11 +86,19 @@ def check_origin(request: Request) -> None:
     site = request.headers.get("sec-fetch-site", "")
     config = broker_of(request).config
     ours = {origin_of(url) for url in (config.public_url, *config.other_urls)}
+    ours |= {("https", *own) for own in _doors(request)}
     foreign = (origin != "null" and origin_of(origin) not in ours) or (site and site != "same-origin")
     if foreign or (origin == "null" and not site):
         raise Denied(
             N_("This request did not come from a page of this site."), detail=f"origin {origin!r}, site {site!r}"
         )
+
+
+def _doors(request: Request) -> list[tuple[str, int]]:
+    """Return host and port by which the request came, when the host is that of a tenant's own log-in page."""
+    host = (request.url.hostname or "").casefold()
+    known = at_door(broker_of(request).snapshots.get().tenants.values(), host)
+    return [(host, request.url.port or DEFAULT_PORTS["https"])] if known is not None else []
 
 
 def origin_of(url: str) -> tuple[str, str, int] | None:

@@ -128,6 +128,7 @@ LEVEL = {
 JOB_KINDS = {
     "center_scan": N_("Look for changes in a center"),
     "center_sweep": N_("Remove what machines that went by themselves have left in a center"),
+    "directory_people": N_("Ask a directory about its people"),
     "center_leaks": N_("Look for what was left over in a center"),
     "leak_remove": N_("Delete what was left over in a center"),
     "pool_stats": N_("Count the desktops of a pool"),

@@ -13,6 +13,7 @@ from portico.domain.jobs import (
     OfAssignment,
     OfCenter,
     OfDesktop,
+    OfDirectory,
     OfLeak,
     OfPool,
     Payload,
@@ -28,6 +29,7 @@ SAMPLES: dict[type[Payload], Payload] = {
     Nothing: Nothing(),
     CenterScan: CenterScan("c1"),
     OfCenter: OfCenter("c1"),
+    OfDirectory: OfDirectory("d"),
     OfLeak: OfLeak("l1"),
     OfPool: OfPool("p1"),
     OfDesktop: OfDesktop("d1"),
@@ -78,5 +80,5 @@ def test_two_timers_of_one_assignment_wait_side_by_side() -> None:
 def test_cadences_are_those_of_the_design() -> None:
     cadences = {kind.name: kind.every_seconds for kind in KINDS.values() if kind.every_seconds}
     assert cadences == {
-        "center_scan": 60, "center_leaks": 900, "pool_stats": 20, "pool_history_stats": 300, "agents_lost": 60, "purge": 86400,
+        "center_scan": 60, "center_leaks": 900, "pool_stats": 20, "pool_history_stats": 300, "agents_lost": 60, "directory_people": 120, "purge": 86400,
     }  # fmt: skip

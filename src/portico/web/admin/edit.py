@@ -57,6 +57,8 @@ CHECKED = {"centers": "&check=1", "directories": "&check=1"}
 KINDS = {
     "active-directory": (N_("Active Directory"), N_("A Microsoft or Samba domain.")),
     "ldap": (N_("OpenLDAP"), N_("A directory by the standards of LDAP.")),
+    "list": (N_("A list"), N_("A handful of people whom you write down here.")),
+    "oidc": (N_("OpenID Connect"), N_("A provider where people log in: Keycloak, Entra ID, Google and others.")),
     "nis": (N_("NIS"), N_("The maps of ypserv, in networks that you trust.")),
     "openstack": (N_("OpenStack"), N_("A project of an OpenStack cloud.")),
     "ironic": (N_("Bare metal"), N_("Nodes of Ironic that somebody else deploys: listed and switched.")),

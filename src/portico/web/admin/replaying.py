@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from portico.domain.locations import SYSTEMS
 from portico.domain.model import Client
-from portico.errors import Invalid
+from portico.errors import DirectoryError, Invalid
 from portico.services import configure
 from portico.services.replay import Replayed, replay
 from portico.services.sessions import SignedIn
@@ -33,7 +33,7 @@ def explain(request: Request, me: Annotated[SignedIn, Depends(administrator)], u
     try:
         client = Client(typed["client"][:40], typed["kind"] or "web", os=typed["system"])
         found = replay(broker, me.actor, user_id, client, _moment(typed["at"], me))
-    except Invalid as problem:
+    except (Invalid, DirectoryError) as problem:
         wrong = problem.sentence
     context: dict[str, Any] = {
         "item": item,

@@ -31,8 +31,8 @@ def _parameter(name: str, text: str, *, required: bool = False) -> dict[str, Any
 
 
 _REPLAYED = record(
-    "user at role policy location offers refusals", **dict.fromkeys(("user", "at", "role", "policy", "location"), "string"),
-    refusal="object", offers="array", refusals="array",
+    "user at rule groups role policy location offers refusals", **dict.fromkeys(("user", "at", "role", "policy", "location"), "string"),
+    refusal="object", rule="object", groups="array", offers="array", refusals="array",
 )  # fmt: skip
 _ASKED = [
     _parameter("user", "Login name or id.", required=True),
@@ -82,6 +82,8 @@ def as_json(found: Replayed) -> dict[str, Any]:
         "user": found.login_name,
         "at": found.at.isoformat(),
         "refusal": reason_json(found.refusal) if found.refusal else None,
+        "rule": reason_json(found.rule) if found.rule else None,
+        "groups": list(found.groups),
         "role": found.role,
         "policy": found.policy,
         "location": found.location,

@@ -12,8 +12,10 @@ from portico.domain.directories import LOCAL
 from portico.domain.model import Client
 from portico.domain.tenants import Tenant, at_door
 from portico.errors import DirectoryError, Invalid, NotFound, RateLimited
-from portico.services import attempts, login, long_login, reach, sessions
+from portico.services import attempts, login, long_login, reach, sessions, sign_on
 from portico.services.attempts import LoggedIn
+from portico.services.broker import Broker
+from portico.services.directories import by_redirect
 from portico.services.long_login import Arrived, Waiting
 from portico.services.sessions import SignedIn
 from portico.web import patience
@@ -25,6 +27,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 MAX_TYPED = 1024  # characters of a name or password that are looked at
 WAIT_COOKIE = "__Host-portico-wait"  # the key of a session that is still to come
 LOOK_AGAIN_SECONDS = 2
+LEAVE_SECONDS = 5.0
 
 
 def client_of(request: Request) -> Client:
@@ -41,7 +44,7 @@ def show_log_in(request: Request, next: str = "/", expired: bool = False, path: 
     cookie = request.cookies.get(sessions.COOKIE, "")
     if cookie and not expired and sessions.find(broker_of(request), cookie):
         return see(request, local_path(next))
-    return _form(request, _door(request, path), path, next=local_path(next), expired=expired)
+    return form_page(request, path, next=local_path(next), expired=expired)
 
 
 @router.post("/login")
@@ -71,7 +74,7 @@ async def log_in(request: Request, form: Annotated[FormData, Depends(posted_unkn
         wait, status = outcome.retry_after, 429 if outcome.retry_after else 401
     reason = outcome.reason if outcome else None
     return await run_in_threadpool(
-        _form, request, tenant, path, status, next=target, username=typed["username"], chosen=typed["directory"], errors=errors,
+        form_page, request, path, status, next=target, username=typed["username"], chosen=typed["directory"], errors=errors,
         reason=reason, wait=wait,
     )  # fmt: skip
 
@@ -87,18 +90,21 @@ def show_wait(request: Request, next: str = "/", path: str = "") -> Response:
         answer = _enter(request, value, found.me, target)
     else:
         status = 429 if found.retry_after else 401
-        answer = _form(
-            request, _door(request, path), path, status, next=target, reason=found.reason, wait=found.retry_after
-        )
+        answer = form_page(request, path, status, next=target, reason=found.reason, wait=found.retry_after)
     answer.delete_cookie(WAIT_COOKIE, secure=True, httponly=True, samesite="strict", path="/")
     return answer
 
 
 @router.post("/log-out")
 def log_out(request: Request, form: Annotated[FormData, Depends(posted)]) -> Response:
-    """End the portal session. Desktops stay as they are."""
+    """End the portal session, and the one at the provider that vouched for it. Desktops stay as they are."""
     sessions.end(broker_of(request), request.state.me)
-    answer = see(request, "/login")
+    elsewhere = _leave(request, request.state.me)
+    # A page leads there: the policy of our forms lets no answer to one lead to another site.
+    if elsewhere:
+        answer: Response = page(request, "portal/onward.html", target=elsewhere, title=N_("You are logged out"))
+    else:
+        answer = see(request, "/login")
     answer.delete_cookie(sessions.COOKIE, secure=True, httponly=True, samesite="strict", path="/")
     answer.headers["Clear-Site-Data"] = '"cache"'
     return answer
@@ -133,6 +139,15 @@ def change(request: Request, form: FormData) -> dict[str, str]:
     return {}
 
 
+def _leave(request: Request, me: SignedIn) -> str:
+    """Return the provider's page that ends the session there, "" where there is none or it does not answer."""
+    asked = sign_on.leave(broker_of(request), me, origin_of_request(request) + "/login")
+    try:
+        return asked.result(LEAVE_SECONDS) if asked is not None else ""
+    except (DirectoryError, TimeoutError):
+        return ""
+
+
 def _door(request: Request, path: str) -> Tenant | None:
     """Return whose log-in page this is, by its path or the host's name. Raises NotFound."""
     tenants = broker_of(request).snapshots.get().tenants
@@ -143,23 +158,34 @@ def _door(request: Request, path: str) -> Tenant | None:
     return found
 
 
-def _form(request: Request, tenant: Tenant | None, path: str, status: int = 200, **shown: Any) -> Response:
-    defaults: dict[str, Any] = {"expired": False, "username": "", "errors": {}, "reason": None, "wait": 0, "chosen": ""}
-    action = f"/t/{path}" if path else "/login"
+def form_page(request: Request, path: str, status: int = 200, **shown: Any) -> Response:
+    """Show the log-in form of a door. Raises NotFound where there is none."""
+    tenant, broker = _door(request, path), broker_of(request)
+    defaults: dict[str, Any] = {
+        "expired": False, "username": "", "errors": {}, "reason": None, "wait": 0, "chosen": "", "next": "/",
+    }  # fmt: skip
+    whose = tenant.id if tenant else broker.snapshots.get().home
     answer = page(
-        request, "portal/log_in.html", status=status, action=action, tenant=tenant, choices=_choices(request, tenant),
-        **{**defaults, **shown},
+        request, "portal/log_in.html", status=status, action=f"/t/{path}" if path else "/login", path=path, tenant=tenant,
+        choices=_choices(broker, whose), providers=sign_on.offered(broker, whose), **{**defaults, **shown},
     )  # fmt: skip
     if shown.get("wait"):
         answer.headers["Retry-After"] = str(shown["wait"])
     return answer
 
 
-def _choices(request: Request, tenant: Tenant | None) -> list[tuple[str, str]]:
-    """Return the directories of the page to choose from; none where there is only one place to come from."""
-    snapshot = broker_of(request).snapshots.get()
-    whose = tenant.id if tenant else snapshot.home
-    mine = [one for one in snapshot.directories.values() if one.tenant_id == whose and one.active]
+def origin_of_request(request: Request) -> str:
+    """Return the origin of ours by which somebody came: a tenant's host name, one of the configuration's, else the public URL."""
+    broker, host = broker_of(request), request.headers.get("host", "")
+    if at_door(broker.snapshots.get().tenants.values(), (request.url.hostname or "").casefold()) is not None:
+        return f"https://{host}"
+    return reach.entrance(broker, host) or broker.config.public_url.rstrip("/")
+
+
+def _choices(broker: Broker, whose: str) -> list[tuple[str, str]]:
+    """Return the directories of a tenant to choose from; none where there is only one place to come from."""
+    known = broker.snapshots.get().directories.values()
+    mine = [one for one in known if one.tenant_id == whose and one.active and not by_redirect(broker, one)]
     mine.sort(key=lambda one: (one.position, one.name.casefold()))
     return [(one.id, one.name) for one in mine] + [(LOCAL, N_("Portico itself"))] if len(mine) > 1 else []
 

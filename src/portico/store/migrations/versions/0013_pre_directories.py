@@ -33,6 +33,7 @@ def upgrade() -> None:
     op.create_index("ix_users_login_name", "users", ["login_name"])
     _unique("uq_users_subject", "users", ["directory", "subject"], "subject IS NOT NULL AND deleted_at IS NULL")
     op.add_column("sessions", sa.Column("role_id", Id, nullable=True))
+    op.add_column("sessions", sa.Column("sign_on", Name, nullable=True))
     op.add_column("sessions", sa.Column("granted", Json, nullable=True))
     op.add_column("tenants", sa.Column("path", Word, nullable=True))
     op.add_column("tenants", sa.Column("hosts", Json, nullable=True))

@@ -1,0 +1,137 @@
+"""People whom a provider vouches for: sent there by their browser, let in by the rules when they come back."""
+
+import base64
+import json
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from portico.domain.directories import DirectoryRecord
+from portico.errors import DirectoryError, DirectoryRefused, Invalid, NotFound
+from portico.ports.sign_on import Departure, Ended, Vouched
+from portico.services import directory_login
+from portico.services.attempts import Attempt, Outcome
+from portico.services.broker import Broker
+from portico.services.directories import by_redirect, gate_of
+from portico.services.sessions import SignedIn
+from portico.store import tables as t
+
+PLACE = "sign-on"
+RETURN_PATH = "/login/back"
+MAX_AGE = timedelta(minutes=15)  # that somebody may take at the provider
+MAX_TOKEN = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A log-in that is on its way over a provider; sealed, it waits at the browser."""
+
+    directory_id: str
+    back: str
+    next: str
+    path: str  # of the tenant's page it began at
+    kept: Mapping[str, str]
+    at: float
+
+
+def offered(broker: Broker, tenant_id: str) -> list[DirectoryRecord]:
+    """Return the providers of a tenant, in order."""
+    known = broker.snapshots.get().directories.values()
+    mine = [one for one in known if one.tenant_id == tenant_id and one.active and by_redirect(broker, one)]
+    return sorted(mine, key=lambda one: (one.position, one.name.casefold(), one.id))
+
+
+def begin(broker: Broker, directory_id: str, back: str) -> "Future[Departure]":
+    """Ask where to send the browser. Raises NotFound, DirectoryError."""
+    gate = gate_of(broker, _provider(broker, directory_id))
+    return gate.submit(lambda: gate.driver.begin(back))
+
+
+def seal(broker: Broker, way: Way) -> str:
+    """Return what the browser keeps meanwhile and cannot read or change."""
+    values = (way.directory_id, way.back, way.next, way.path, dict(way.kept), way.at)
+    return broker.vault.seal(PLACE, json.dumps(values))
+
+
+def unseal(broker: Broker, sealed: str) -> Way:
+    """Read what the browser kept. Raises Invalid when it kept nothing of ours, or for too long."""
+    begin_again = "This log-in took too long, or began in another browser. Begin again."
+    try:
+        directory_id, back, next_page, path, kept, at = json.loads(broker.vault.open(PLACE, sealed))
+    except (Invalid, ValueError) as problem:
+        raise Invalid(begin_again) from problem
+    if broker.now().timestamp() - at > MAX_AGE.total_seconds():
+        raise Invalid(begin_again)
+    return Way(directory_id, back, next_page, path, kept, at)
+
+
+def finish(broker: Broker, way: Way, answer: Mapping[str, str]) -> "Future[Vouched]":
+    """Let the provider's answer be checked. Raises NotFound, DirectoryError."""
+    gate = gate_of(broker, _provider(broker, way.directory_id))
+    return gate.submit(lambda: gate.driver.finish(way.back, way.kept, answer))
+
+
+def welcome(broker: Broker, way: Way, wanted: Attempt, vouched: Vouched) -> Outcome:
+    """Let in whom the provider vouches for, by the directory's rules."""
+    directory = _provider(broker, way.directory_id)
+    return directory_login.welcome(broker, wanted, directory, vouched.identity, sign_on=vouched.session)
+
+
+def leave(broker: Broker, me: SignedIn, back: str) -> "Future[str] | None":
+    """Ask where the browser goes to end the session at the provider; None for people of no provider."""
+    directory = broker.snapshots.get().directories.get(me.user.directory)
+    if directory is None or not by_redirect(broker, directory):
+        return None
+    try:
+        gate = gate_of(broker, directory)
+        return gate.submit(lambda: str(gate.driver.leave(back)))
+    except DirectoryError:
+        return None
+
+
+def ended(broker: Broker, token: str) -> int:
+    """End the sessions of whom a provider has logged out; returns how many. Raises DirectoryRefused for a forged notice."""
+    issuer = _issuer(token)
+    for directory in broker.snapshots.get().directories.values():
+        if not by_redirect(broker, directory) or str(directory.settings.get("issuer", "")).rstrip("/") != issuer:
+            continue
+        gate = gate_of(broker, directory)
+        try:
+            told: Ended = gate.submit(lambda gate=gate: gate.driver.ended(token)).result()  # type: ignore[misc]
+        except DirectoryRefused:
+            continue  # another directory of the same provider may be meant
+        return _end(broker, directory, told)
+    raise DirectoryRefused("This is no notice of a provider that we know.")
+
+
+def _end(broker: Broker, directory: DirectoryRecord, told: Ended) -> int:
+    people = select(t.users.c.id).where(t.users.c.directory == directory.id)
+    if told.subject:
+        people = people.where(t.users.c.subject == told.subject[:200])
+    theirs = t.sessions.c.user_id.in_(people) & t.sessions.c.ended_at.is_(None)
+    if told.session:
+        theirs &= t.sessions.c.sign_on == told.session[:200]
+    with broker.db.write() as conn:
+        done = update(t.sessions).where(theirs).values(ended_at=broker.now(), end_reason="logged out at the provider")
+        return conn.execute(done).rowcount
+
+
+def _issuer(token: str) -> str:
+    """Return who a token says it is of; whether that is true is found out by its signature."""
+    try:
+        body = token.split(".")[1]
+        claims: Any = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        return str(claims["iss"]).rstrip("/")
+    except (IndexError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        raise DirectoryRefused("This is no notice.") from problem
+
+
+def _provider(broker: Broker, directory_id: str) -> DirectoryRecord:
+    directory = broker.snapshots.get().directories.get(directory_id)
+    if directory is None or not directory.active or not by_redirect(broker, directory):
+        raise NotFound("There is no such way to log in.")
+    return directory
