@@ -233,7 +233,9 @@ class Connection:
             code = int(result.read_enumerated(sansldap.LDAPResultCode))
             result.read_octet_string()
             return Answer(code, bytes(result.read_octet_string()).decode("utf-8", "replace"))
-        except (ValueError, NotImplementedError) as problem:
+        except DirectoryError:
+            raise
+        except Exception as problem:
             raise self._broken(f"an answer that cannot be read: {problem}") from problem
 
     def _send(self, deadline: Deadline) -> None:
@@ -249,7 +251,9 @@ class Connection:
     def _receive(self, deadline: Deadline) -> sansldap.LDAPMessage:
         try:
             messages = self._client.receive(self._frame(deadline))
-        except (sansldap.LDAPError, ValueError, RecursionError) as problem:
+        except DirectoryError:
+            raise
+        except Exception as problem:  # besides its own errors, the parser raises whatever it trips over, such as IndexError
             raise self._broken(str(problem)) from problem
         if len(messages) != 1:
             raise self._broken("an answer that cannot be read")

@@ -126,8 +126,17 @@ def _granted(
 
 
 def said(rule: AssignmentRule) -> str:
-    """Return a rule's condition as it is written down: `group eq VDI-Users`."""
-    return f"{rule.attribute} {rule.operator} {rule.text}" if rule.attribute.strip() else "*"
+    """Return a rule's condition in signs that need no translation: `group = VDI-Users`, `title = *Chief*`, `level > 3`, `*`."""
+    if not rule.attribute.strip():
+        return "*"
+    sign, form = _SIGNS.get(rule.operator, (rule.operator, "{}"))
+    return f"{rule.attribute.strip()} {sign} {form.format(rule.text)}"
+
+
+_SIGNS = {
+    "eq": ("=", "{}"), "ne": ("≠", "{}"), "ct": ("=", "*{}*"), "nc": ("≠", "*{}*"), "bw": ("=", "{}*"), "ew": ("=", "*{}"),
+    "gt": (">", "{}"), "lt": ("<", "{}"),
+}  # fmt: skip
 
 
 def check_rules(lines: Sequence[AssignmentRule]) -> dict[str, str]:

@@ -168,6 +168,7 @@ MAINTENANCE = Word(N_("Maintenance"), OFF, "wrench")
 ON = Word(N_("On"), READY, "circle-check")
 OFF_WORD = Word(N_("Off"), OFF, "circle")
 PAUSED = Word(N_("Stopped"), TROUBLE, "octagon-x")
+BARRED = Word(N_("Kept out by the directory"), OFF, "ban")
 DISABLED = Word(N_("Disabled"), OFF, "ban")
 LOCKED = Word(N_("Locked out"), TROUBLE, "lock")
 ACTIVE = Word(N_("Active"), READY, "circle-check")
@@ -225,6 +226,8 @@ def _pool(item: Mapping[str, Any]) -> Word:
 
 
 def _user(item: Mapping[str, Any]) -> Word:
+    if item.get("barred"):
+        return BARRED
     if item.get("disabled"):
         return DISABLED
     return LOCKED if item.get("locked") or item.get("locked_until") else ACTIVE

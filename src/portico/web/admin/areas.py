@@ -264,7 +264,7 @@ _AREAS = (
         "users", N_("Users"), N_("user"), "users", "users",
         N_("People who may log in. Their role says what they may do, their policy what they are offered."),
         (_name(N_("User name"), "login_name"), Column("state", N_("State"), "state", "user", sorts=False),
-         Column("display_name", N_("Full name")), Column("role", N_("Role"), sorts=False), Column("policy", N_("Policy"), sorts=False),
+         Column("display_name", N_("Full name")), Column("comes_from", N_("Directory"), sorts=False), Column("role", N_("Role"), sorts=False), Column("policy", N_("Policy"), sorts=False),
          Column("last_login_at", N_("Last log-in"), "time")),
         (Section(N_("Person"), ("login_name", "display_name", "email")),
          Section(N_("What they may do"), ("role_id", "policy_id", "disabled")),
@@ -275,12 +275,12 @@ _AREAS = (
     Area(
         "directories", N_("Directories"), N_("directory"), "book-user", "directories",
         N_("Where people come from who are not kept here, and the rules by which they get a role and a policy."),
-        (_name(), Column("kind", N_("Kind")), Column("domains", N_("Domains"), "mono", sorts=False), Column("position", N_("Order"), "number", sorts=False),
+        (_name(), Column("kind_name", N_("Kind"), sorts=False), Column("domains", N_("Domains"), "mono", sorts=False), Column("position", N_("Order"), "number", sorts=False),
          Column("active", N_("Active"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
         (Section(N_("Directory"), ("name", "domains", "position", "active", "ask_bare_names")), Section(N_("How to reach it"), ("settings",)),
          Section(N_("Who gets what"), ("rules", "default_role_id", "default_policy_id"), N_("From top to bottom; the first rule that holds counts.")),
          Section(N_("When somebody leaves"), ("when_disabled",), is_open=False)),
-        create=N_("Connect a directory"), deletes=True, facts=("kind", "domains"), topics="directories",
+        create=N_("Connect a directory"), deletes=True, facts=("kind_name", "domains"), topics="directories",
     ),
     Area(
         "roles", N_("Roles"), N_("role"), "id-card", "roles",

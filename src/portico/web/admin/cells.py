@@ -14,6 +14,7 @@ from portico.services.configure import Query
 from portico.services.naming import Named
 from portico.services.overview import is_alive
 from portico.web.admin.areas import AREAS, Area
+from portico.web.admin.kinds import KINDS as KIND_WORDS
 from portico.web.forms import Option, get
 from portico.web.rendering import as_time, translate
 from portico.web.words import job_word
@@ -23,7 +24,11 @@ ALL = 500
 REFERENCES = {
     "locations": {"gateway_group": ("gateway_group_id", "gateway-groups")},
     "gateways": {"group": ("group_id", "gateway-groups")},
-    "users": {"role": ("role_id", "roles"), "policy": ("policy_id", "policies")},
+    "users": {
+        "role": ("role_id", "roles"),
+        "policy": ("policy_id", "policies"),
+        "comes_from": ("directory", "directories"),
+    },
     "images": {"center": ("center_id", "centers")},
     "leaks": {"center": ("center_id", "centers")},
     "join-keys": {"center": ("center_id", "centers")},
@@ -54,6 +59,8 @@ def with_names(broker: Broker, actor: Actor, area: Area, items: Sequence[Mapping
             row["user"] = ", ".join(person["name"] for person in item.get("users") or ())
             row["pools"] = ", ".join(pool["name"] for pool in item.get("pools") or ())
             row["center"] = item.get("center_name", "")
+        if area.noun == "directories":
+            row["kind_name"] = translate(KIND_WORDS[item["kind"]][0]) if item["kind"] in KIND_WORDS else item["kind"]
         if area.noun == "recordings":
             row["megabytes"] = round(item["bytes"] / 1e6, 1) if item["bytes"] else ""
         if area.noun in ("gateways", "brokers"):

@@ -18,6 +18,7 @@ from portico.web import forms
 from portico.web.admin import cells
 from portico.web.admin.areas import AREAS, Area
 from portico.web.admin.frame import area_of, console
+from portico.web.admin.kinds import KINDS
 from portico.web.admin.layouts import KINDED, LINES, Layout, layout
 from portico.web.admin.preview import CHANGED, DELETED
 from portico.web.guard import PageRoute, administrator, posted, see
@@ -53,19 +54,6 @@ FIRST = {  # what a new item begins with, so that the common case is filled in
 
 # What is shown after saving: a center is looked at there and then, so that what is missing shows before anybody needs it.
 CHECKED = {"centers": "&check=1", "directories": "&check=1"}
-# What a center or a directory may be: its name and what it is, those that one begins with first.
-KINDS = {
-    "active-directory": (N_("Active Directory"), N_("A Microsoft or Samba domain.")),
-    "ldap": (N_("OpenLDAP"), N_("A directory by the standards of LDAP.")),
-    "list": (N_("A list"), N_("A handful of people whom you write down here.")),
-    "oidc": (N_("OpenID Connect"), N_("A provider where people log in: Keycloak, Entra ID, Google and others.")),
-    "nis": (N_("NIS"), N_("The maps of ypserv, in networks that you trust.")),
-    "openstack": (N_("OpenStack"), N_("A project of an OpenStack cloud.")),
-    "ironic": (N_("Bare metal"), N_("Nodes of Ironic that somebody else deploys: listed and switched.")),
-    "local": (N_("This machine"), N_("Desktops on the machine that the broker runs on, for a first look.")),
-    "static": (N_("Machines by hand"), N_("Machines that run already: you list their addresses.")),
-    "fake": (N_("Nothing real"), N_("Thousands of desktops that do not exist, to try rules and limits.")),
-}
 
 
 @router.get("/{noun}/new")

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.domain import access
+from portico.domain.directories import AssignmentRule, said
 from portico.errors import PorticoError
 from portico.ports.driver import Finding
 from portico.services import (
@@ -34,6 +35,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admi
 
 DETAIL = Page("admin/detail.html", ("live", "now"))
 CHECKS = {"centers": centers.check, "directories": directories.check}
+RULE_NOUNS = ("roles", "policies", "locations")
 HISTORY_ROWS = 100
 CHART_HOURS = 24
 USAGE_MONTHS = 6
@@ -107,6 +109,12 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
             "counts": overview.pool_counts(broker, me.actor, item["id"]),
             "chart": charts.demand(history, broker.now()),
         }
+    if area.noun == "directories" and "check" not in request.query_params:
+        rules = [(said(AssignmentRule(**line)), line) for line in item["rules"]]
+        menus = {
+            noun: {one.value: one.label for one in cells.options_of(broker, me.actor, noun)} for noun in RULE_NOUNS
+        }
+        return {"rules": rules, "menus": menus}
     if area.noun == "desktops":
         held = desktop_sessions.held_of(broker, me.actor, item["id"])
         return {"held": held, "offering": desktop_sessions.offering(broker, me.actor, item["id"])}
