@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import decisions, first_frame, forwarding, log_ins, sessions, storage
+from tests.bench import decisions, directories, first_frame, forwarding, log_ins, sessions, storage
 from tests.bench.fleet import fill, open_broker
 from tests.bench.log_ins import Engine
 from tests.bench.machine import ROOT, describe
@@ -23,6 +23,7 @@ def main() -> int:
     machine = describe()
     print(f"{machine}\n", flush=True)
     parts = [f"{machine}.\n", _show("decisions", decisions.report()), _show("forwards", forwarding.report())]
+    parts += [_show("directories", directories.report())]
     parts += [_show("sessions", sessions.report()), _show("first-frame", first_frame.report())]
     directory, cluster = Path(tempfile.mkdtemp(prefix="portico-bench-")), Cluster()
     try:

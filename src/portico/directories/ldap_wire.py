@@ -253,7 +253,9 @@ class Connection:
             messages = self._client.receive(self._frame(deadline))
         except DirectoryError:
             raise
-        except Exception as problem:  # besides its own errors, the parser raises whatever it trips over, such as IndexError
+        except (
+            Exception
+        ) as problem:  # besides its own errors, the parser raises whatever it trips over, such as IndexError
             raise self._broken(str(problem)) from problem
         if len(messages) != 1:
             raise self._broken("an answer that cannot be read")
