@@ -85,6 +85,9 @@ def _login(argv: Sequence[str]) -> int:
     broker = Client(Address(url, ca))
     answer = broker.call("POST", "login", body)
     while "token" not in answer:
+        if answer.get("code"):
+            answer = broker.call("POST", "login/code", {"login": answer["login"], "code": _ask("Code: ")})
+            continue
         sys.stderr.write(f"Your directory is slow. You are number {answer['position']} in the line.\n")
         time.sleep(float(answer["retry_after"]))
         answer = broker.call("POST", "login/waiting", {"login": answer["login"]})

@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from portico.domain.model import Reason
+from portico.domain.model import Policy, Reason, Role, User
 
 STREAK = timedelta(days=1)  # failures further apart than this do not add up
 MIN_PASSWORD = 12
@@ -56,6 +56,13 @@ def split_name(typed: str) -> tuple[str, str]:
         user, _, domain = name.rpartition("@")
     user, domain = user.strip(), domain.strip()
     return (user, domain) if user and domain else (name, "")
+
+
+def step_after_password(user: User, role: Role, policy: Policy) -> str:
+    """Return what stands between a right password and the portal: "code", "setup" of a second factor that is due, or "" for nothing."""
+    if user.second_factor:
+        return "code"
+    return "setup" if role.second_factor_required or policy.second_factor_required else ""
 
 
 def as_typed(typed: str) -> tuple[str, str]:

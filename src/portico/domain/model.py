@@ -42,6 +42,7 @@ class User:
     must_change_password: bool = False
     directory: str = "local"
     barred: bool = False  # their directory does not let them in any more
+    second_factor: bool = False  # they have set one up
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +305,7 @@ class Policy:
     auto_open: bool = False  # open the only offer after a moment
     session_idle_minutes: int = 30
     session_hours: int = 12
+    second_factor_required: bool = False
     assignments: tuple[PoolAssignment, ...] = ()
     version: int = 1
 
@@ -320,6 +322,7 @@ class Role:
     may_release: bool = True
     may_power: bool = False
     may_use_api: bool = True
+    second_factor_required: bool = False
     builtin: bool = False
     version: int = 1
 

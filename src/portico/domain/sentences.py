@@ -45,6 +45,10 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
     "rule.default": (N_("No rule of %(directory)s holds, so its defaults do."), ""),
     "rule.not_met": (N_("Rule %(rule)s (%(said)s) does not hold."), ""),
     "rule.elsewhere": (N_("Rule %(rule)s (%(said)s) is for another location."), ""),
+    "login.setup_due": (
+        N_("A second factor is demanded of you, and you have none yet."),
+        N_("Log in to the portal once and set it up."),
+    ),
     "user.barred": (N_("Your directory does not let you in any more."), N_("Ask your administrator.")),
     "login.not_allowed": (N_("Your role does not allow you to log in here."), N_("Ask your administrator.")),
     "password.wrong": (N_("The password is not right."), N_("Type the password that you use now.")),

@@ -85,7 +85,7 @@ def arrived(broker: Broker, wanted: Attempt, actor: Actor, user: User, given: Gi
     key, policy = wanted.key, given.policy
     me = SignedIn(
         key.id, user, actor, actor.role, policy, wanted.client.address, broker.now() + timedelta(hours=policy.session_hours),
-        sessions.csrf_of(key.secret), preferences or {}, wanted.client,
+        sessions.csrf_of(key.secret), preferences or {}, wanted.client, given.pending,
     )  # fmt: skip
     return LoggedIn(me, key.value)
 

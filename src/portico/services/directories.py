@@ -1,7 +1,7 @@
 """Directories as services use them: opened with their secrets, asked through their gates."""
 
 from portico.domain.access import Actor, Level
-from portico.domain.directories import DirectoryRecord
+from portico.domain.directories import LOCAL, DirectoryRecord
 from portico.errors import DirectoryError, NotFound
 from portico.ports.directory import DirectoryContext, Finding
 from portico.services import driver_settings
@@ -23,6 +23,15 @@ def kinds(broker: Broker) -> list[KindInfo]:
 def by_redirect(broker: Broker, directory: DirectoryRecord) -> bool:
     """Tell whether people are sent there by their browser, so that it is never shown a name or a password by us."""
     return bool(getattr(broker.directory_drivers.get(directory.kind), "by_redirect", False))
+
+
+def changes_passwords(broker: Broker, directory_id: str) -> bool:
+    """Tell whether people of a directory, or local ones, change their password by the portal."""
+    if directory_id == LOCAL:
+        return True
+    directory = broker.snapshots.get().directories.get(directory_id)
+    driver = broker.directory_drivers.get(directory.kind) if directory is not None else None
+    return bool(getattr(driver, "changes_passwords", False))
 
 
 def gate_of(broker: Broker, directory: DirectoryRecord) -> Gate:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from portico.domain.access import Actor
 from portico.domain.directories import CHANGE_FIRST, DirectoryRecord, Granted, Identity, Standing, grant
 from portico.domain.explain import as_json
-from portico.domain.login import as_typed, locked_for, split_name
+from portico.domain.login import as_typed, locked_for, split_name, step_after_password
 from portico.domain.model import Client, Reason, Role, User
 from portico.errors import DirectoryError, DirectoryRefused, Invalid, RateLimited
 from portico.ports.directory import TypedName, Verdict
@@ -188,6 +188,7 @@ def welcome(
         with broker.db.write() as conn:
             row = _known(broker, conn, directory, identity, said)
             user = users.record(row)
+            given = replace(given, pending=step_after_password(user, role, policy))
             if not user.disabled:
                 enter(broker, conn, wanted, user, given)
     except IntegrityError:  # the name is somebody else's, or they log in twice at this moment
@@ -195,6 +196,7 @@ def welcome(
             _give_way(broker, conn, directory, identity, _login_name(identity))
             row = _known(broker, conn, directory, identity, said)
             user = users.record(row)
+            given = replace(given, pending=step_after_password(user, role, policy))
             if not user.disabled:
                 enter(broker, conn, wanted, user, given)
     if user.disabled:

@@ -133,6 +133,7 @@ _POLICY = {
     "auto_open": Spec("Open the only desktop at once", "The portal opens it after two seconds, unless stopped."),
     "session_idle_minutes": Spec("Log out of the portal when idle for", "", "minutes", 1, 10_080),
     "session_hours": Spec("Log out of the portal after", "", "hours", 1, 168),
+    "second_factor_required": Spec("Demand a second factor", "Who has none sets one up at the next log-in."),
     "assignments": Spec("Pools", "What is offered, in this order."),
     "assignments.id": Spec("Id", "Of the line, when it exists already: keeps what it has given out."),
     "assignments.pool_id": Spec("Pool"),
@@ -276,6 +277,7 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "may_release": Spec("May release desktops"),
         "may_power": Spec("May restart desktops"),
         "may_use_api": Spec("May use the API"),
+        "second_factor_required": Spec("Demand a second factor", "Who has none sets one up at the next log-in."),
     },
     "users": {
         "login_name": Spec("User name", "What the person types to log in."),

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from portico.domain.access import Actor
 from portico.domain.explain import as_json
-from portico.domain.login import Lockout, after_failure, check_password_policy, locked_for
+from portico.domain.login import Lockout, after_failure, check_password_policy, locked_for, step_after_password
 from portico.domain.model import Client, Reason
 from portico.errors import Invalid
 from portico.services import sessions
@@ -46,7 +46,8 @@ def log_in(broker: Broker, wanted: Attempt, found: Facts) -> Outcome:
     role = snapshot.roles.get(user.role_id) or broker.snapshots.get(fresh=True).roles[user.role_id]
     if not role.may_log_in or (wanted.key.kind == "api" and not role.may_use_api):
         return refuse(broker, wanted, Reason("login.not_allowed"), user)
-    given = Given(snapshot.policy_of(user.tenant_id, user.policy_id))
+    policy = snapshot.policy_of(user.tenant_id, user.policy_id)
+    given = Given(policy, pending=step_after_password(user, role, policy))
     with broker.db.write() as conn:
         if not users.note_login(conn, user.id, now):  # others guessed at the same time, until the account was locked
             return Refused(Reason("login.wrong"))

@@ -64,7 +64,7 @@ def _conclude(broker: Broker, login_id: str) -> Callable[["Future[Outcome]"], No
 def look(broker: Broker, value: str) -> Arrived | Waiting | Refused:
     """Tell what has become of a log-in by its key. An unknown key looks like one whose time is over."""
     key = sessions.read_key(value)
-    me = sessions.find(broker, value) if key else None
+    me = sessions.find(broker, value, halfway=True) if key else None
     if me is not None:
         return Arrived(me)
     with broker.db.read() as conn:
@@ -74,7 +74,7 @@ def look(broker: Broker, value: str) -> Arrived | Waiting | Refused:
         if row.state == "waiting" and broker.now() - row.created_at < timedelta(seconds=WAIT_SECONDS + GRACE_SECONDS):
             return Waiting(store.ahead(conn, row.directory_id, row.created_at) + 1)
     # Ended between the two looks, or its broker is gone.
-    me = sessions.find(broker, value)
+    me = sessions.find(broker, value, halfway=True)
     if me is not None:
         return Arrived(me)
     return _refused(row)

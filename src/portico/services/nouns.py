@@ -247,7 +247,7 @@ _ALL = (
     _configuration("directories", DirectoryRecord, columns=(*RECORD_COLUMNS, "kind"), actions=("check", "restore")),
     Noun(
         "users", "Users", "users", t.users,
-        ("id", "login_name", "display_name", "email", "directory", "barred", "role_id", "policy_id", "disabled", "must_change_password",
+        ("id", "login_name", "display_name", "email", "directory", "barred", "second_factor", "role_id", "policy_id", "disabled", "must_change_password",
          "failed", "locked_until", "last_login_at", "version", "created_at", "updated_at"),
         None, _form("UserForm", UserForm, "users"),
         search=("login_name", "display_name", "email"), sorts=("login_name", "display_name", "created_at", "updated_at"),
@@ -255,7 +255,7 @@ _ALL = (
             "role": _named(t.users.c.role_id, t.roles), "policy": _named(t.users.c.policy_id, t.policies),
             "disabled": _flag(t.users.c.disabled), "directory": _equals(t.users.c.directory),
         },
-        may_create=True, may_delete=True, actions=("unlock", "sessions/end", "restore"),
+        may_create=True, may_delete=True, actions=("unlock", "second-factor/reset", "sessions/end", "restore"),
     ),
     Noun(
         "tenants", "Tenants", "tenants", t.tenants, ("id", "name", "path", "hosts", "created_at"), None, _form("TenantForm", TenantForm, "tenants"),

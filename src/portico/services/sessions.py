@@ -39,6 +39,7 @@ class SignedIn:
     csrf: str
     preferences: Mapping[str, str]
     client: Client = NOWHERE  # the device at which they logged in
+    pending: str = ""  # code | setup: what is due before they may do anything else
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Given:
     role_id: str | None = None
     reason: Mapping[str, Any] | None = None
     sign_on: str = ""  # the session at the provider that vouched for them
+    pending: str = ""  # code | setup
 
 
 def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key, given: Given) -> None:
@@ -117,6 +119,7 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
         role_id=given.role_id,
         policy_id=policy.id,
         sign_on=given.sign_on[:200] or None,
+        pending=given.pending or None,
         granted=given.reason,
         client_address=client.address,
         client={
@@ -133,8 +136,11 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
     )
 
 
-def find(broker: Broker, cookie: str) -> SignedIn | None:
-    """Return whose session a cookie's or bearer's value is, while it lasts: one statement, a write once a minute."""
+def find(broker: Broker, cookie: str, *, halfway: bool = False) -> SignedIn | None:
+    """Return whose session a cookie's or bearer's value is, while it lasts: one statement, a write once a minute.
+
+    One for which a second factor is still due is found only where that is what is asked for (`halfway`).
+    """
     key = read_key(cookie)
     if key is None:
         return None
@@ -142,6 +148,8 @@ def find(broker: Broker, cookie: str) -> SignedIn | None:
         row = store.find(conn, key.id)
     now = broker.now()
     if row is None or not hmac.compare_digest(row.secret_hash, hash_secret(key.secret)):
+        return None
+    if row.pending and not halfway:
         return None
     if row.ended_at is not None or row.expires_at <= now or now - row.seen_at > timedelta(seconds=row.idle_seconds):
         return None
@@ -197,6 +205,7 @@ def _signed_in(
         csrf=csrf_of(secret),
         preferences=row.u_preferences or {},
         client=_client(getattr(row, "client", None) or {}, address),
+        pending=getattr(row, "pending", None) or "",
     )
 
 

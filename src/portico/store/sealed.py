@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Table, select, update
 
-from portico.store.tables import agents, centers, directories, keys
+from portico.store.tables import agents, centers, directories, keys, second_factors
 
 PLACES: tuple[tuple[Table, str], ...] = (
     (keys, "sealed_private"),
     (centers, "sealed_secrets"),
     (directories, "sealed_secrets"),
+    (second_factors, "sealed_secret"),
     (agents, "sealed_token"),
 )
 

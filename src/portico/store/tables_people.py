@@ -20,6 +20,7 @@ users = Table(
     Column("password_hash", Prose, nullable=False),
     Column("must_change_password", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
+    Column("second_factor", Word),  # "totp", once it was confirmed
     Column("barred", Word),  # by their directory: disabled | gone
     Column("checked_at", UTCDateTime),  # when their directory was last asked about them, but for a log-in
     Column("role_id", Id, ForeignKey("roles.id"), nullable=False),
@@ -56,6 +57,7 @@ sessions = Table(  # portal log-ins and API tokens of people
     Column("secret_hash", Hash, nullable=False),
     Column("role_id", Id),  # what a directory's rules gave at this log-in; NULL: the user's own
     Column("policy_id", Id),
+    Column("pending", Word),  # code | setup: what is due before it is good for anything else
     Column("sign_on", Name),  # the session at the provider that vouched for it
     Column("granted", Json),  # by which rule, as domain.explain writes it
     Column("client_address", Word, nullable=False),
@@ -67,6 +69,26 @@ sessions = Table(  # portal log-ins and API tokens of people
     Column("ended_at", UTCDateTime),
     Column("end_reason", Word, nullable=False),
     Index("ix_sessions_user", "user_id", "ended_at"),
+)
+
+second_factors = Table(
+    "second_factors",
+    metadata,
+    Column("id", Id, ForeignKey("users.id"), primary_key=True),
+    Column("sealed_secret", Prose, nullable=False),
+    Column("last_step", Integer, nullable=False),  # of time, whose code was taken: none serves twice
+    Column("confirmed_at", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("code_hash", Hash, nullable=False),
+    Column("used_at", UTCDateTime),
+    Index("ix_recovery_codes_user", "user_id"),
 )
 
 waiting_logins = (

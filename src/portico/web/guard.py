@@ -21,6 +21,7 @@ from portico.web.problem_pages import problem_page
 from portico.web.rendering import N_, broker_of
 
 PASSWORD_PATHS = ("/password", "/log-out")
+HALFWAY = {"code": "/login/code", "setup": "/second-factor"}  # where what is due is done
 MAX_FIELDS = 2_000
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
@@ -37,6 +38,8 @@ def signed_in(request: Request) -> SignedIn:
     """Return who is logged in; leads to the log-in page, or to the password page where a new password is due."""
     cookie = request.cookies.get(sessions.COOKIE, "")
     me = sessions.find(broker_of(request), cookie) if cookie else None
+    if me is None and (step := halfway(request)) is not None:
+        raise GoTo(HALFWAY[step.pending])
     if me is None:
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         back = here if request.method == "GET" and "fragment" not in request.query_params else "/"
@@ -45,6 +48,27 @@ def signed_in(request: Request) -> SignedIn:
         raise GoTo("/password")
     request.state.me = me
     return me
+
+
+def halfway(request: Request) -> SignedIn | None:
+    """Return who has given a right password and still owes the second factor."""
+    cookie = request.cookies.get(sessions.COOKIE, "")
+    me = sessions.find(broker_of(request), cookie, halfway=True) if cookie else None
+    return me if me is not None and me.pending else None
+
+
+def on_the_way(request: Request) -> SignedIn:
+    """Return who owes the second factor, or is logged in; leads everybody else to the log-in page."""
+    me = halfway(request)
+    if me is None:
+        return signed_in(request)
+    request.state.me = me
+    return me
+
+
+async def posted_on_the_way(request: Request, me: SignedIn = Depends(on_the_way)) -> FormData:
+    """Return the form of a POST as `posted` does, also of who owes the second factor. Raises Denied."""
+    return await posted(request, me)
 
 
 def administrator(me: SignedIn = Depends(signed_in)) -> SignedIn:

@@ -14,10 +14,18 @@ from portico.web.admin import (
     shadows,
     show,
 )
-from portico.web.portal import account, connections, desktops, log_in, sign_on
+from portico.web.portal import account, connections, desktops, log_in, second_factor, sign_on
 from portico.web.sections import flat
 
-PORTAL = flat(log_in.router, sign_on.router, desktops.router, connections.router, account.router, live.router)
+PORTAL = flat(
+    log_in.router,
+    sign_on.router,
+    second_factor.router,
+    desktops.router,
+    connections.router,
+    account.router,
+    live.router,
+)
 # The order matters: what has a fixed name stands before what takes any noun.
 CONSOLE = flat(
     overview.router,

@@ -13,7 +13,7 @@ from portico.domain import access
 from portico.domain.access import Actor
 from portico.domain.model import PowerAction
 from portico.errors import Invalid
-from portico.services import centers, configure, gateways, leaks, operate, power, queue, release, waiting
+from portico.services import centers, configure, gateways, leaks, operate, power, queue, release, second_factor, waiting
 from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.web.admin.frame import area_of, console
@@ -55,6 +55,7 @@ ACTIONS: Mapping[tuple[str, str], tuple[Action, str]] = {
     ("jobs", "cancel"): (lambda broker, actor, id: queue.cancel(broker, actor, id), "cancelled"),
     ("jobs", "retry"): (lambda broker, actor, id: queue.retry(broker, actor, id), "retried"),
     ("users", "unlock"): (lambda broker, actor, id: operate.unlock(broker, actor, id), "unlocked"),
+    ("users", "reset-second-factor"): (lambda broker, actor, id: second_factor.reset(broker, actor, id), "reset"),
     ("users", "end-sessions"): (lambda broker, actor, id: operate.end_sessions(broker, actor, id), "ended"),
     ("sessions", "end"): (lambda broker, actor, id: operate.end_session(broker, actor, id), "ended"),
 }

@@ -213,7 +213,7 @@ _AREAS = (
         (
             Section(N_("Policy"), ("name", "is_default", "max_desktops", "auto_open")),
             Section(N_("Pools to offer from"), ("assignments",), N_("From top to bottom. What a person already has comes first.")),
-            Section(N_("Portal session"), ("session_idle_minutes", "session_hours"), is_open=False),
+            Section(N_("Portal session"), ("session_idle_minutes", "session_hours", "second_factor_required"), is_open=False),
         ),
         create=N_("Create policy"), deletes=True, facts=("pool_names", "max_desktops"), topics="policies",
     ),
@@ -288,7 +288,7 @@ _AREAS = (
         (_name(), Column("may_log_in", N_("Portal"), "flag", sorts=False), Column("may_release", N_("Give back"), "flag", sorts=False),
          Column("may_power", N_("Restart"), "flag", sorts=False), Column("may_use_api", N_("API"), "flag", sorts=False),
          Column("builtin", N_("Built in"), "flag", sorts=False)),
-        (Section(N_("Role"), ("name",)), Section(N_("In the portal"), ("may_log_in", "may_release", "may_power", "may_use_api")),
+        (Section(N_("Role"), ("name",)), Section(N_("In the portal"), ("may_log_in", "may_release", "may_power", "may_use_api", "second_factor_required")),
          Section(N_("In the console"), ("areas",))),
         create=N_("Create role"), deletes=True, facts=("may_log_in", "builtin"), topics="roles",
     ),

@@ -27,6 +27,7 @@ NOTES = {
     "disconnected": N_("The connection was closed."),
     "logged-out": N_("The person is being logged out."),
     "unlocked": N_("The user can log in again."),
+    "reset": N_("The second factor was reset. Until they set up a new one, the password alone is enough."),
     "admitted": N_("The agent is admitted; it begins to work within half a minute."),
     "refused": N_("The agent is refused."),
     "kept": N_("It stays where it is."),

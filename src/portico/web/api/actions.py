@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 
 from portico.domain.model import PowerAction
 from portico.errors import Invalid
-from portico.services import gateways, operate, power, release
+from portico.services import gateways, operate, power, release, second_factor
 from portico.web.api.described import answers, errors, record, takes
 from portico.web.caller import Body, Me, broker_of
 
@@ -59,6 +59,14 @@ def refill_pool(request: Request, id: str, me: Me) -> Response:
 def unlock_user(request: Request, id: str, me: Me) -> Response:
     """End a lock-out."""
     operate.unlock(broker_of(request), me.actor, id)
+    return Response(status_code=204)
+
+
+@router.post("/users/{id}/second-factor/reset", status_code=204, tags=["Users"], operation_id="reset_second_factor",
+             summary="Take a lost second factor from a user", responses=FAILURES)  # fmt: skip
+def reset_second_factor(request: Request, id: str, me: Me) -> Response:
+    """Let a user in by the password alone, until a new one is set up."""
+    second_factor.reset(broker_of(request), me.actor, id)
     return Response(status_code=204)
 
 

@@ -1,13 +1,15 @@
 """Logging in and out over the API, and who one is."""
 
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from portico.domain.model import Reason
 from portico.errors import Invalid
-from portico.services import attempts, login, long_login, sessions
+from portico.services import attempts, login, long_login, second_factor, sessions
 from portico.services.long_login import Arrived, Waiting
 from portico.services.sessions import SignedIn
 from portico.web import patience
@@ -43,7 +45,7 @@ async def log_in(request: Request, body: Body) -> Response:
         return _not_yet(wanted.key.value, Waiting(1))
     if isinstance(answer, login.Refused):
         return refused(request, answer.reason, answer.retry_after)
-    return _arrived(answer.secret, answer.me)
+    return _arrived(request, answer.secret, answer.me)
 
 
 @router.post(
@@ -59,12 +61,33 @@ def look_at_log_in(request: Request, body: Body) -> Response:
     found = long_login.look(broker_of(request), value)
     if isinstance(found, Waiting):
         return _not_yet(value, found)
-    return (
-        _arrived(value, found.me) if isinstance(found, Arrived) else refused(request, found.reason, found.retry_after)
-    )
+    if isinstance(found, Arrived):
+        return _arrived(request, value, found.me)
+    return refused(request, found.reason, found.retry_after)
 
 
-def _arrived(token: str, me: SignedIn) -> Response:
+@router.post(
+    "/login/code",
+    operation_id="enter_code",
+    summary="The code of a second factor, which a log-in has asked for",
+    responses=answers(200, _TOKEN, "Logged in.") | errors(400, 401, 422, 429),
+    openapi_extra=takes(record("login code", login="string", code="string")) | {"security": []},
+)
+def enter_code(request: Request, body: Body) -> Response:
+    """Answer a token for a right code."""
+    broker, value = broker_of(request), text(body, "login")
+    me = sessions.find(broker, value, halfway=True)
+    if me is None or me.pending != "code":
+        return refused(request, Reason("login.too_long"), 0)
+    second_factor.check(broker, me, text(body, "code"))
+    return _arrived(request, value, replace(me, pending=""))
+
+
+def _arrived(request: Request, token: str, me: SignedIn) -> Response:
+    if me.pending == "code":
+        return JSONResponse({"login": token, "code": True, "retry_after": 0}, 202)
+    if me.pending:
+        return refused(request, Reason("login.setup_due"), 0)
     shown = me_json(me)
     return JSONResponse({"token": token, "expires_at": shown["expires_at"], "user": shown})
 

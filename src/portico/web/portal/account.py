@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.errors import Invalid
-from portico.services import configure, sessions
+from portico.services import configure, directories, sessions
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
 from portico.web.guard import PageRoute, posted, see, signed_in
@@ -25,6 +25,7 @@ LIVES = ((30, N_("30 days")), (90, N_("90 days")), (365, N_("1 year")), ("", N_(
 DONE = {
     "saved": N_("Saved."),
     "password": N_("The password was changed. Other sessions of yours were logged out."),
+    "factor": N_("The second factor was removed. Your password alone is enough again."),
     "ended": N_("The session was ended."),
     "revoked": N_("The token is worth nothing any more."),
 }
@@ -104,6 +105,7 @@ def _account(
         me,
         status,
         lines=sessions.list_own(broker_of(request), me),
+        changes_password=directories.changes_passwords(broker_of(request), me.user.directory),
         zones=sorted(
             zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/"))
         ),

@@ -1,6 +1,7 @@
 """Log in, log out, and the new password that may be due in between."""
 
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
 from starlette.concurrency import run_in_threadpool
@@ -19,7 +20,7 @@ from portico.services.directories import by_redirect
 from portico.services.long_login import Arrived, Waiting
 from portico.services.sessions import SignedIn
 from portico.web import patience
-from portico.web.guard import PageRoute, local_path, posted, posted_unknown, see, signed_in
+from portico.web.guard import HALFWAY, PageRoute, local_path, posted, posted_unknown, see, signed_in
 from portico.web.rendering import N_, broker_of, page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -196,10 +197,18 @@ def _missing(typed: dict[str, str]) -> dict[str, str]:
 
 
 def _enter(request: Request, value: str, me: SignedIn, target: str) -> Response:
-    target = "/?arrived=1" if target == "/" else target
-    went = see(request, "/password" if me.user.must_change_password else target)
+    went = see(request, onward(me, target))
     went.set_cookie(sessions.COOKIE, value, secure=True, httponly=True, samesite="strict", path="/")
     return went
+
+
+def onward(me: SignedIn, target: str) -> str:
+    """Return where somebody goes who has just logged in: first to what is due."""
+    if me.pending:
+        return f"{HALFWAY[me.pending]}?next={quote(target, safe='')}"
+    if me.user.must_change_password:
+        return "/password"
+    return "/?arrived=1" if target == "/" else target
 
 
 def _wait_page(request: Request, value: str, waiting: Waiting, target: str, path: str) -> Response:

@@ -15,7 +15,7 @@ from portico.services import attempts, sessions, sign_on
 from portico.services.attempts import LoggedIn
 from portico.services.sign_on import Way
 from portico.web.guard import PageRoute, local_path
-from portico.web.portal.log_in import client_of, form_page, origin_of_request
+from portico.web.portal.log_in import client_of, form_page, onward, origin_of_request
 from portico.web.rendering import N_, broker_of, page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -53,7 +53,7 @@ async def come_back(request: Request) -> Response:
     except (DirectoryError, RateLimited) as problem:
         return await run_in_threadpool(_refused, request, way.path, problem)
     if isinstance(outcome, LoggedIn):
-        target = "/?arrived=1" if way.next == "/" else way.next
+        target = onward(outcome.me, way.next)
         # A page of our own leads on: the browser keeps our strict cookie from a redirect that began elsewhere.
         done: Response = page(request, "portal/onward.html", target=target, title=N_("You are logged in"))
         done.set_cookie(sessions.COOKIE, outcome.secret, secure=True, httponly=True, samesite="strict", path="/")

@@ -28,6 +28,8 @@ def upgrade() -> None:
     )
     _unique("uq_directories_name", "directories", ["tenant_id", "name"], "deleted_at IS NULL")
     op.add_column("users", sa.Column("subject", Name, nullable=True))
+    op.add_column("users", sa.Column("second_factor", Word, nullable=True))
+    op.add_column("sessions", sa.Column("pending", Word, nullable=True))
     op.add_column("users", sa.Column("barred", Word, nullable=True))
     op.add_column("users", sa.Column("checked_at", UTCDateTime, nullable=True))
     op.create_index("ix_users_login_name", "users", ["login_name"])
@@ -37,6 +39,22 @@ def upgrade() -> None:
     op.add_column("sessions", sa.Column("granted", Json, nullable=True))
     op.add_column("tenants", sa.Column("path", Word, nullable=True))
     op.add_column("tenants", sa.Column("hosts", Json, nullable=True))
+    op.create_table(
+        "second_factors",
+        sa.Column("id", Id, sa.ForeignKey("users.id"), primary_key=True),
+        sa.Column("sealed_secret", Prose, nullable=False),
+        sa.Column("last_step", sa.Integer, nullable=False),
+        sa.Column("confirmed_at", UTCDateTime, nullable=True),
+        sa.Column("created_at", UTCDateTime, nullable=False),
+    )
+    op.create_table(
+        "recovery_codes",
+        sa.Column("id", Id, primary_key=True),
+        sa.Column("user_id", Id, sa.ForeignKey("users.id"), nullable=False),
+        sa.Column("code_hash", Hash, nullable=False),
+        sa.Column("used_at", UTCDateTime, nullable=True),
+    )
+    op.create_index("ix_recovery_codes_user", "recovery_codes", ["user_id"])
     op.create_table(
         "waiting_logins",
         sa.Column("id", Id, primary_key=True),
