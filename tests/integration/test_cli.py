@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import stat
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from sqlalchemy import select
 from tests.brokers import PASSWORD
 from tests.fleet import CENTER, Fleet, make_fleet
 from tests.serving import quiet, serving, working
@@ -19,7 +22,7 @@ from portico.__main__ import main
 from portico.cli import logins
 from portico.cli.nouns import NOUNS
 from portico.ports.cloud import MachineSpec
-from portico.services import configure
+from portico.services import configure, device_login
 from portico.services.portal import offers
 from portico.store import tables as t
 
@@ -284,3 +287,25 @@ def test_quickstart_asks_only_what_it_cannot_find_out(
     assert pool.body["provisioning"]["name_template"] == "drawing-{SEQUENCE}"
     (policy,) = deployment.rows(t.policies, t.policies.c.name == "People")
     assert [line.policy_id for line in deployment.rows(t.pool_assignments)] == [policy.id]
+
+
+def test_a_browser_lets_the_command_line_in(run: Run, deployment: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    """`portico login --device` shows a code and waits for somebody's yes."""
+    broker = deployment.broker
+    me = deployment.log_in("admin")
+
+    def say_yes() -> None:
+        for _ in range(600):
+            with broker.db.read() as conn:
+                code = conn.scalar(select(t.device_logins.c.user_code))
+            if code:
+                device_login.decide(broker, me, code, approve=True)
+                return
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=say_yes)
+    thread.start()
+    status, out, err = run("login", "--device")
+    thread.join(30)
+    assert (status, "as admin" in out, "/device" in err) == (0, True, True)
+    assert run("pool", "list")[0] == 0

@@ -170,6 +170,31 @@ def test_what_the_directory_says_is_not_changed_by_hand(fleet: Fleet, listed: st
     assert set(caught.value.fields) == {"login_name", "password"}
 
 
+def test_a_local_user_may_be_called_as_somebody_of_a_directory(fleet: Fleet, listed: str) -> None:
+    """Bare, the name is the local user's; with its domain it is the other's."""
+    entered(fleet)
+    fields = {"login_name": "ada", "role_id": "role-user", "password": "a long local one"}
+    local = configure.create_item(fleet.broker, actor(fleet.broker), "users", fields)["id"]
+    assert entered(fleet, "ada", "a long local one").me.user.id == local
+    assert entered(fleet).me.user.id != local
+    assert isinstance(enter(fleet, "ada", "Passw0rd-ada"), Refused)
+
+
+def test_with_its_directory_a_person_is_gone_and_so_are_their_tokens(fleet: Fleet) -> None:
+    with fleet.broker.db.write() as conn:
+        conn.execute(update(t.roles).where(t.roles.c.id == "role-user").values(body={"areas": {}, "may_use_api": True}))
+        conn.execute(update(t.versions).values(number=t.versions.c.number + 1))
+    listed = connect_list(fleet)
+    found = entered(fleet)
+    bearer = configure.create_item(fleet.broker, found.me.actor, "tokens", {"name": "script"})["secret"]
+    assert sessions.by_bearer(fleet.broker, bearer) is not None
+    configure.delete_item(fleet.broker, actor(fleet.broker), "directories", listed)
+    assert sessions.by_bearer(fleet.broker, bearer) is None
+    assert sessions.find(fleet.broker, found.secret) is None
+    configure.restore_item(fleet.broker, actor(fleet.broker), "directories", listed)
+    assert sessions.by_bearer(fleet.broker, bearer) is not None
+
+
 # --- those who leave
 
 

@@ -4,6 +4,7 @@ import argparse
 import getpass
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,7 @@ def _login(argv: Sequence[str]) -> int:
     )
     options(parser)
     parser.add_argument("--username", help="asked for when left out")
+    parser.add_argument("--device", action="store_true", help="log in by a browser, on this device or another one")
     parser.add_argument("--domain", default="", help="directory of the user, where there are several")
     parser.add_argument(
         "--password-file", type=Path, metavar="FILE", help="read the password from a file; asked for otherwise"
@@ -78,6 +80,9 @@ def _login(argv: Sequence[str]) -> int:
     url = (chosen.url or os.environ.get("PORTICO_URL") or stored.get("last") or DEFAULT_URL).rstrip("/")
     ca = _ca(chosen) or (pinned(url, chosen.ca_fingerprint) if chosen.ca_fingerprint else "")
     ca = ca or stored.get("logins", {}).get(url, {}).get("ca_pem", "")
+    if chosen.device:
+        answer = _by_device(Client(Address(url, ca)))
+        return _keep(stored, url, ca, answer)
     name = chosen.username or _ask("User name: ")
     body = {"username": name, "password": _password(chosen.password_file)} | (
         {"domain": chosen.domain} if chosen.domain else {}
@@ -91,6 +96,21 @@ def _login(argv: Sequence[str]) -> int:
         sys.stderr.write(f"Your directory is slow. You are number {answer['position']} in the line.\n")
         time.sleep(float(answer["retry_after"]))
         answer = broker.call("POST", "login/waiting", {"login": answer["login"]})
+    return _keep(stored, url, ca, answer)
+
+
+def _by_device(broker: Client) -> Mapping[str, Any]:
+    """Let somebody say yes in a browser, and wait for it."""
+    begun = broker.call("POST", "login/device", {"name": f"portico on {socket.gethostname()}"})
+    sys.stderr.write(f"Open {begun['verification_uri']} in a browser and type {begun['user_code']}\n")
+    answer: Mapping[str, Any] = {}
+    while "token" not in answer:
+        time.sleep(float(begun["interval"]))
+        answer = broker.call("POST", "login/device/token", {"device_code": begun["device_code"]})
+    return answer
+
+
+def _keep(stored: Mapping[str, Any], url: str, ca: str, answer: Mapping[str, Any]) -> int:
     logins = {**stored.get("logins", {}), url: {"token": answer["token"], "ca_pem": ca}}
     _write({"last": url, "logins": logins})
     sys.stdout.write(f"Logged in to {url} as {answer['user']['login_name']} until {answer['expires_at']}.\n")

@@ -36,6 +36,7 @@ class Pool:
         self._named = read_servers(settings)
         self._lock = threading.Lock()
         self._idle: dict[str, list[tuple[float, Connection]]] = {"service": [], "people": []}
+        self._closed = False
         self._dead: dict[Server, float] = {}
         self._found: tuple[float, tuple[Server, ...]] = (float("-inf"), ())
 
@@ -64,6 +65,7 @@ class Pool:
     def close(self) -> None:
         """Close what is kept."""
         with self._lock:
+            self._closed = True
             kept = [connection for idle in self._idle.values() for _, connection in idle]
             for idle in self._idle.values():
                 idle.clear()
@@ -120,7 +122,7 @@ class Pool:
         if not connection.usable:
             return
         with self._lock:
-            if len(self._idle[sort]) < KEPT:
+            if len(self._idle[sort]) < KEPT and not self._closed:
                 self._idle[sort].append((time.monotonic(), connection))
                 return
         connection.close()

@@ -49,6 +49,7 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
         N_("A second factor is demanded of you, and you have none yet."),
         N_("Log in to the portal once and set it up."),
     ),
+    "login.denied": (N_("Somebody said no in the browser."), ""),
     "user.barred": (N_("Your directory does not let you in any more."), N_("Ask your administrator.")),
     "login.not_allowed": (N_("Your role does not allow you to log in here."), N_("Ask your administrator.")),
     "password.wrong": (N_("The password is not right."), N_("Type the password that you use now.")),

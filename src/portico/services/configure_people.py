@@ -61,7 +61,10 @@ class Users(Writer):
         values = write.values
         name = split_name(str(values["login_name"]))[0]
         taken = select(t.users.c.id).where(
-            t.users.c.login_name == name, t.users.c.id != write.id, t.users.c.deleted_at.is_(None)
+            t.users.c.login_name == name,
+            t.users.c.directory == LOCAL,
+            t.users.c.id != write.id,
+            t.users.c.deleted_at.is_(None),
         )
         if write.old is not None and write.old.directory != LOCAL:
             return _refuse_directory(write)

@@ -1,5 +1,9 @@
 """Directories as services use them: opened with their secrets, asked through their gates."""
 
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import TypeVar
+
 from portico.domain.access import Actor, Level
 from portico.domain.directories import LOCAL, DirectoryRecord
 from portico.errors import DirectoryError, NotFound
@@ -12,6 +16,9 @@ from portico.services.guards import require
 from portico.store import directories as store
 from portico.store.records import adapter
 
+T = TypeVar("T")
+
+ANSWER_SECONDS = 15.0
 PLACE = "directories.sealed_secrets:{}"
 
 
@@ -37,6 +44,14 @@ def changes_passwords(broker: Broker, directory_id: str) -> bool:
 def gate_of(broker: Broker, directory: DirectoryRecord) -> Gate:
     """Return the gate before a directory. Raises DirectoryError when its kind or its settings cannot be used."""
     return broker.gates.find(directory.id, directory.version, lambda: _open(broker, directory))
+
+
+def answer_of(running: "Future[T]", seconds: float = ANSWER_SECONDS) -> T:
+    """Wait for a directory's answer in a thread that others need too, so not for long. Raises DirectoryError."""
+    try:
+        return running.result(seconds)
+    except FutureTimeout as problem:
+        raise DirectoryError("This directory does not answer in time. Try again.") from problem
 
 
 def check(broker: Broker, actor: Actor, directory_id: str) -> tuple[Finding, ...]:

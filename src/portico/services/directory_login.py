@@ -30,7 +30,7 @@ from portico.services.attempts import (
     refuse,
 )
 from portico.services.broker import Broker
-from portico.services.directories import by_redirect, gate_of
+from portico.services.directories import answer_of, by_redirect, gate_of
 from portico.services.gates import TooLong
 from portico.services.sessions import Given, SignedIn
 from portico.store import directories as store
@@ -286,7 +286,7 @@ def change_password(broker: Broker, me: SignedIn, old: str, new: str) -> None:
     gate = gate_of(broker, directory)
     name = TypedName(me.user.login_name, me.user.login_name)
     try:
-        verdict = gate.submit(lambda: gate.driver.change_password(name, old, new)).result()
+        verdict: Verdict = answer_of(gate.submit(lambda: gate.driver.change_password(name, old, new)))
     except DirectoryRefused as problem:
         raise Invalid("The password was not changed.", {"new": problem.sentence}) from problem
     if verdict.standing is not Standing.OK:

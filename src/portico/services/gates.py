@@ -68,28 +68,18 @@ class Gate:
             threading.Thread(target=self._work, name=f"directory {self._name}", daemon=True).start()
         return task.done
 
-    def is_down(self) -> bool:
-        """Tell whether it is left alone at this moment; one call in each pause is let through, to try."""
-        with self._lock:
-            try:
-                self._refuse_if_down(look=True)
-            except Down:
-                return True
-            return False
-
     def waiting(self) -> int:
         """Return how many stand in the line."""
         with self._lock:
             return len(self._line)
 
-    def _refuse_if_down(self, *, look: bool = False) -> None:
+    def _refuse_if_down(self) -> None:
         left = self._closed_until - self._clock()
         if self._failures < FAILURES:
             return
         if left > 0 or self._trying:
             raise Down("This directory does not answer at the moment.", retry_after=max(1.0, left))
-        if not look:
-            self._trying = True  # one log-in finds out for all of them
+        self._trying = True  # one log-in finds out for all of them
 
     def _work(self) -> None:
         while True:
@@ -162,9 +152,3 @@ class Gates:
         if old is not None:
             old[1].driver.close()
         return made
-
-    def known(self, directory_id: str) -> Gate | None:
-        """Return a directory's gate if it was needed before."""
-        with self._lock:
-            found = self._gates.get(directory_id)
-        return found[1] if found else None

@@ -71,8 +71,9 @@ def look(broker: Broker, value: str) -> Arrived | Waiting | Refused:
         row = store.parked(conn, key.id) if key else None
         if row is None or key is None or not hmac.compare_digest(row.secret_hash, sessions.hash_secret(key.secret)):
             return Refused(Reason("login.too_long"))
-        if row.state == "waiting" and broker.now() - row.created_at < timedelta(seconds=WAIT_SECONDS + GRACE_SECONDS):
-            return Waiting(store.ahead(conn, row.directory_id, row.created_at) + 1)
+        oldest = broker.now() - timedelta(seconds=WAIT_SECONDS + GRACE_SECONDS)
+        if row.state == "waiting" and row.created_at >= oldest:
+            return Waiting(store.ahead(conn, row.directory_id, oldest, row.created_at) + 1)
     # Ended between the two looks, or its broker is gone.
     me = sessions.find(broker, value, halfway=True)
     if me is not None:

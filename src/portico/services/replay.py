@@ -16,7 +16,7 @@ from portico.errors import NotFound
 from portico.ports.directory import TypedName
 from portico.services import portal, reach
 from portico.services.broker import Broker
-from portico.services.directories import by_redirect, gate_of
+from portico.services.directories import answer_of, by_redirect, gate_of
 from portico.services.directory_login import decide
 from portico.services.guards import require
 from portico.services.session_policy import plan_of
@@ -114,7 +114,7 @@ def _find(broker: Broker, actor: Actor, login_name: str, client: Client) -> _Som
                 return _Someone(users.record(row), row, row.role_id, row.policy_id, None)
             continue
         gate = gate_of(broker, directory)
-        identity = gate.submit(partial(gate.driver.describe, typed)).result()
+        identity: Identity | None = answer_of(gate.submit(partial(gate.driver.describe, typed)))
         if identity is not None:
             return _from_directory(broker, directory, identity, client)
     raise NotFound("There is no such user.")

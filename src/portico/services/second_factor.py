@@ -61,7 +61,9 @@ def begin(broker: Broker, me: SignedIn) -> Setup:
         name=me.user.login_name, issuer_name=ISSUER
     )
     picture = io.BytesIO()
-    segno.make(uri, error="m").save(picture, kind="svg", border=2, omitsize=True, xmldecl=False, svgclass="", lineclass="")
+    segno.make(uri, error="m").save(
+        picture, kind="svg", border=2, omitsize=True, xmldecl=False, svgclass="", lineclass=""
+    )
     return Setup(secret, uri, picture.getvalue().decode())
 
 

@@ -10,6 +10,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from portico.domain.access import Actor
+from portico.domain.directories import LOCAL
 from portico.domain.model import Client, Policy, Role, User
 from portico.errors import Invalid, NotFound
 from portico.services.broker import Broker
@@ -189,6 +190,11 @@ def _signed_in(
     if user.disabled or row.u_deleted_at is not None:
         return None
     snapshot = broker.snapshots.get()
+    if (
+        user.directory not in (LOCAL, *snapshot.directories)
+        and user.directory not in broker.snapshots.get(fresh=True).directories
+    ):
+        return None  # nobody vouches for them any more
     own = getattr(row, "role_id", None)  # given by a directory's rules at this log-in
     role_id, policy_id = (own, row.policy_id) if own else (user.role_id, user.policy_id)
     role = snapshot.roles.get(role_id) or broker.snapshots.get(fresh=True).roles.get(role_id)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select, update
@@ -16,7 +17,7 @@ from portico.ports.sign_on import Departure, Ended, Vouched
 from portico.services import directory_login
 from portico.services.attempts import Attempt, Outcome
 from portico.services.broker import Broker
-from portico.services.directories import by_redirect, gate_of
+from portico.services.directories import answer_of, by_redirect, gate_of
 from portico.services.sessions import SignedIn
 from portico.store import tables as t
 
@@ -101,7 +102,7 @@ def ended(broker: Broker, token: str) -> int:
             continue
         gate = gate_of(broker, directory)
         try:
-            told: Ended = gate.submit(lambda gate=gate: gate.driver.ended(token)).result()  # type: ignore[misc]
+            told: Ended = answer_of(gate.submit(partial(gate.driver.ended, token)))
         except DirectoryRefused:
             continue  # another directory of the same provider may be meant
         return _end(broker, directory, told)

@@ -81,10 +81,10 @@ def conclude(conn: Connection, login_id: str, state: str, reason: Any, retry_aft
     conn.execute(update(waiting_logins).where(waits).values(state=state, reason=reason, retry_after=retry_after))
 
 
-def ahead(conn: Connection, directory_id: str, created_at: datetime) -> int:
-    """Count the log-ins that wait for a directory for longer than one."""
+def ahead(conn: Connection, directory_id: str, since: datetime, created_at: datetime) -> int:
+    """Count the log-ins that wait for a directory for longer than one; what began before `since` waits no more."""
     waits = (waiting_logins.c.directory_id == directory_id) & (waiting_logins.c.state == "waiting")
-    earlier = waiting_logins.c.created_at < created_at
+    earlier = (waiting_logins.c.created_at < created_at) & (waiting_logins.c.created_at >= since)
     return conn.scalar(select(func.count()).select_from(waiting_logins).where(waits, earlier)) or 0
 
 

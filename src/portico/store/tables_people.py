@@ -71,6 +71,19 @@ sessions = Table(  # portal log-ins and API tokens of people
     Index("ix_sessions_user", "user_id", "ended_at"),
 )
 
+device_logins = Table(  # programs that somebody lets in from a browser (RFC 8628)
+    "device_logins",
+    metadata,
+    Column("id", Id, primary_key=True),  # of the session that it becomes
+    Column("secret_hash", Hash, nullable=False),
+    Column("user_code", Word, nullable=False),
+    Column("client_address", Word, nullable=False),
+    Column("client_name", Name, nullable=False),
+    Column("state", Word, nullable=False),  # waiting | approved | denied
+    Column("created_at", UTCDateTime, nullable=False),
+)
+_unique_where("uq_device_logins_code", device_logins.c.user_code, where=device_logins.c.state == "waiting")
+
 second_factors = Table(
     "second_factors",
     metadata,

@@ -77,6 +77,8 @@ PEOPLE: Mapping[str, str] = {
     "user.second_factor_removed": N_("%(actor)s removed the second factor."),
     "user.second_factor_reset": N_("%(actor)s reset the second factor of %(user)s."),
     "user.recovery_code_used": N_("%(actor)s logged in by a code from paper."),
+    "login.program_let_in": N_("%(actor)s let the program %(program)s at %(address)s in."),
+    "login.program_kept_out": N_("%(actor)s kept the program %(program)s at %(address)s out."),
     "login.ok": N_("%(actor)s logged in from %(address)s."),
     "login.refused": N_("A log-in as %(actor)s from %(address)s was refused."),
     "session.ended": N_("%(actor)s ended the portal session of %(user)s."),

@@ -19,7 +19,7 @@ from portico.web.problems import refused
 
 router = APIRouter(tags=["Session"])
 
-_TOKEN = record("token expires_at user", token="string", expires_at="string", user="object")  # noqa: S106 - a type, no password
+TOKEN = record("token expires_at user", token="string", expires_at="string", user="object")  # noqa: S106 - a type, no password
 _WAITING = record("login position retry_after", login="string", position="integer", retry_after="integer")
 LOOK_AGAIN_SECONDS = 2
 
@@ -28,7 +28,7 @@ LOOK_AGAIN_SECONDS = 2
     "/login",
     operation_id="login",
     summary="Log in and get a bearer token",
-    responses=answers(200, _TOKEN, "Logged in.")
+    responses=answers(200, TOKEN, "Logged in.")
     | answers(202, _WAITING, "A directory is slow: ask POST /login/waiting.")
     | errors(400, 401, 422, 429),
     openapi_extra=takes("Login", {"username": "ada", "password": "correct horse battery staple"}) | {"security": []},
@@ -45,14 +45,14 @@ async def log_in(request: Request, body: Body) -> Response:
         return _not_yet(wanted.key.value, Waiting(1))
     if isinstance(answer, login.Refused):
         return refused(request, answer.reason, answer.retry_after)
-    return _arrived(request, answer.secret, answer.me)
+    return arrived(request, answer.secret, answer.me)
 
 
 @router.post(
     "/login/waiting",
     operation_id="look_at_login",
     summary="What has become of a log-in that takes long",
-    responses=answers(200, _TOKEN, "Logged in.") | answers(202, _WAITING, "Not yet.") | errors(400, 401, 422, 429),
+    responses=answers(200, TOKEN, "Logged in.") | answers(202, _WAITING, "Not yet.") | errors(400, 401, 422, 429),
     openapi_extra=takes(record("login", login="string")) | {"security": []},
 )
 def look_at_log_in(request: Request, body: Body) -> Response:
@@ -62,7 +62,7 @@ def look_at_log_in(request: Request, body: Body) -> Response:
     if isinstance(found, Waiting):
         return _not_yet(value, found)
     if isinstance(found, Arrived):
-        return _arrived(request, value, found.me)
+        return arrived(request, value, found.me)
     return refused(request, found.reason, found.retry_after)
 
 
@@ -70,7 +70,7 @@ def look_at_log_in(request: Request, body: Body) -> Response:
     "/login/code",
     operation_id="enter_code",
     summary="The code of a second factor, which a log-in has asked for",
-    responses=answers(200, _TOKEN, "Logged in.") | errors(400, 401, 422, 429),
+    responses=answers(200, TOKEN, "Logged in.") | errors(400, 401, 422, 429),
     openapi_extra=takes(record("login code", login="string", code="string")) | {"security": []},
 )
 def enter_code(request: Request, body: Body) -> Response:
@@ -80,10 +80,11 @@ def enter_code(request: Request, body: Body) -> Response:
     if me is None or me.pending != "code":
         return refused(request, Reason("login.too_long"), 0)
     second_factor.check(broker, me, text(body, "code"))
-    return _arrived(request, value, replace(me, pending=""))
+    return arrived(request, value, replace(me, pending=""))
 
 
-def _arrived(request: Request, token: str, me: SignedIn) -> Response:
+def arrived(request: Request, token: str, me: SignedIn) -> Response:
+    """Answer a token, or what is still due."""
     if me.pending == "code":
         return JSONResponse({"login": token, "code": True, "retry_after": 0}, 202)
     if me.pending:

@@ -40,6 +40,17 @@ def upgrade() -> None:
     op.add_column("tenants", sa.Column("path", Word, nullable=True))
     op.add_column("tenants", sa.Column("hosts", Json, nullable=True))
     op.create_table(
+        "device_logins",
+        sa.Column("id", Id, primary_key=True),
+        sa.Column("secret_hash", Hash, nullable=False),
+        sa.Column("user_code", Word, nullable=False),
+        sa.Column("client_address", Word, nullable=False),
+        sa.Column("client_name", Name, nullable=False),
+        sa.Column("state", Word, nullable=False),
+        sa.Column("created_at", UTCDateTime, nullable=False),
+    )
+    _unique("uq_device_logins_code", "device_logins", ["user_code"], "state = 'waiting'")
+    op.create_table(
         "second_factors",
         sa.Column("id", Id, sa.ForeignKey("users.id"), primary_key=True),
         sa.Column("sealed_secret", Prose, nullable=False),
