@@ -22,7 +22,7 @@ from portico import __version__, logs
 from portico.config import Config
 from portico.errors import Conflict
 from portico.jobs.runner import Runner
-from portico.services import centers, gateways, hooks, rotation, settling, setup
+from portico.services import centers, directories, gateways, hooks, rotation, settling, setup
 from portico.services.broker import Broker
 from portico.services.centers import Checked
 from portico.services.gates import Gates
@@ -173,11 +173,15 @@ def _certificate(broker: Broker, role: str, listen: str) -> tuple[Path, Path]:
     return certificate, key
 
 
-def check_centers(config: Config) -> list[Checked]:
-    """Check every center of the deployment, for `portico doctor`. Nothing is migrated: an old schema has nothing to tell."""
+def check_all(config: Config) -> list[Checked]:
+    """Check every center and directory of the deployment, for `portico doctor`. Nothing is migrated: an old schema has nothing to tell."""
     db = Database(config.database_url)
     try:
-        return [] if migrate.pending(db) else centers.check_all(build(config, db))
+        if migrate.pending(db):
+            return []
+        broker = build(config, db)
+        asked = [Checked(f"directory {name}", findings) for name, findings in directories.check_all(broker)]
+        return [*centers.check_all(broker), *asked]
     finally:
         db.dispose()
 

@@ -17,7 +17,7 @@ from portico.directories import crypt3
 from portico.directories.listed import Listed
 from portico.domain.model import Client, NoDesktop, Reason
 from portico.errors import Conflict, Denied, Invalid
-from portico.services import configure, connect, login, people, portal, sessions
+from portico.services import configure, connect, directories, housekeeping, login, people, portal, sessions
 from portico.services.login import LoggedIn, Refused
 from portico.services.replay import replay
 from portico.store import tables as t
@@ -238,6 +238,23 @@ def test_who_is_disabled_there_opens_nothing_any_more(fleet: Fleet, what: str) -
     entered(fleet)
 
 
+def test_desktops_are_locked_where_that_is_asked_for(fleet: Fleet) -> None:
+    """By the agent; one that cannot is an event. The session goes on, and opens nothing."""
+    listed = connect_list(fleet, when_disabled="lock")
+    (desktop,) = fleet.desktops(1)
+    fleet.line(fleet.pool())
+    agent = fleet.agent(desktop.id)
+    found = entered(fleet)
+    offer = portal.offers(fleet.broker, found.me).offers[0].id
+    assert isinstance(connect.connect(fleet.broker, found.me, offer, CLIENT), connect.Connecting)
+    with agent.answering() as seen:
+        leave(fleet, listed)
+    assert seen == ["lock"]
+    assert "desktop.not_locked" not in codes(fleet)
+    me = sessions.find(fleet.broker, found.secret)
+    assert me is not None and me.user.barred
+
+
 def test_a_directory_that_does_not_answer_bars_nobody(fleet: Fleet, listed: str) -> None:
     found = entered(fleet)
     bad = {"kind": "ldap", "name": "x", "settings": {}}
@@ -444,3 +461,26 @@ def test_refusals_come_at_whole_beats(fleet: Fleet, listed: str) -> None:
 def test_hashes_of_a_list_are_never_shown(fleet: Fleet, listed: str) -> None:
     item = configure.get_item(fleet.broker, actor(fleet.broker), "directories", listed)
     assert crypt3.make("x", "$6$")[:3] not in str(item)
+
+
+@pytest.mark.capability("S046")
+def test_health_and_doctor_name_the_directories_that_do_not_answer(fleet: Fleet, listed: str) -> None:
+    assert housekeeping.health(fleet.broker).parts["directories"] == "ok"
+    settings = {
+        "servers": "ldaps://nobody.invalid",
+        "base": "dc=x",
+        "bind_name": "s",
+        "bind_password": "p",
+        "timeout": 5,
+    }
+    fields = {"name": "Gone", "kind": "ldap", "domains": ["gone.test"], "settings": settings, "position": 1}
+    configure.create_item(fleet.broker, actor(fleet.broker), "directories", fields)
+    fleet.broker.snapshots.get(fresh=True)
+    for _ in range(4):
+        found = enter(fleet, "ada@gone.test")
+        assert isinstance(found, Refused) and found.reason.code == "login.directory_down"
+    assert housekeeping.health(fleet.broker).parts["directories"] == "no answer from Gone"
+    assert housekeeping.health(fleet.broker).ok  # people of the others come in
+    entered(fleet, "ada")  # past the one that stands before it
+    told = dict(directories.check_all(fleet.broker))
+    assert {name: findings[0].state for name, findings in told.items()} == {"List": "granted", "Gone": "missing"}

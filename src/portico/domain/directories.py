@@ -70,7 +70,9 @@ class DirectoryRecord:
     rules: tuple[AssignmentRule, ...] = ()
     default_role_id: str | None = None  # None: who meets no rule is refused
     default_policy_id: str | None = None
-    when_disabled: str = "keep"  # keep | log_out: what becomes of the sessions of somebody who may not log in any more
+    when_disabled: str = (
+        "keep"  # keep | lock | log_out: what becomes of the sessions of somebody who may not log in any more
+    )
     settings: Mapping[str, Any] = field(default_factory=dict)  # the driver's own, without its secrets
     version: int = 1
 

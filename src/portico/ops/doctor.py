@@ -65,7 +65,7 @@ def examine(path: Path | None = None) -> tuple[Finding, ...]:
         config = load(path)
         findings += [Finding("configuration", "fine"), *_addresses(config), *_disk(config.state), *_listeners(config)]
         database = _database(config.database_url)
-        findings += [database, *(_centers(config) if database.state == "fine" else ())]
+        findings += [database, *(_elsewhere(config) if database.state == "fine" else ())]
     except Invalid as trouble:
         remedies = [f"{name}: {sentence}" for name, sentence in trouble.fields.items()] or [trouble.sentence]
         findings += [Finding("configuration", "wrong", remedy) for remedy in remedies]
@@ -171,20 +171,20 @@ def _database(url: str) -> Finding:
     return Finding("database", "fine")
 
 
-def _centers(config: Config) -> Iterable[Finding]:
-    """Run the pre-flight of every center."""
+def _elsewhere(config: Config) -> Iterable[Finding]:
+    """Run the pre-flight of every center and every directory."""
     # By name, as the table of commands does it: a machine with only a gateway has no broker to build.
-    check: Callable[[Config], Sequence[Any]] = resolve_name("portico.wiring:check_centers")
+    check: Callable[[Config], Sequence[Any]] = resolve_name("portico.wiring:check_all")
     try:
         checked = check(config)
     except Exception as problem:  # the doctor tells of whatever is wrong and goes on
         words = problem.sentence if isinstance(problem, PorticoError) else f"{type(problem).__name__}: {problem}"
-        yield Finding("centers", "wrong", f"they cannot be looked at: {words}")
+        yield Finding("centers and directories", "wrong", f"they cannot be looked at: {words}")
         return
-    for center in checked:
-        for found in center.findings:
+    for one in checked:
+        for found in one.findings:
             remedy = " ".join(part for part in (found.remedy, f"({found.detail})" if found.detail else "") if part)
-            yield Finding(f"center {center.center}, {found.name}", _CENTER_STATES.get(found.state, "note"), remedy)
+            yield Finding(f"{one.name}, {found.name}", _CENTER_STATES.get(found.state, "note"), remedy)
 
 
 def _programs() -> Iterable[Finding]:

@@ -21,9 +21,9 @@ from portico.store.scope import System, Tenant
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A center by name, and what its pre-flight found."""
+    """A center or directory by name ("center Frankfurt"), and what its pre-flight found."""
 
-    center: str
+    name: str
     findings: tuple[Finding, ...]
 
 
@@ -59,7 +59,7 @@ def check_all(broker: Broker) -> list[Checked]:
     """Check every active center of every tenant, one after the other; trouble of one is a finding of its own."""
     with broker.db.read() as conn:
         active = [center for center in centers.list_all(conn, System("doctor")) if center.active]
-    return [Checked(center.name, _findings(broker, center)) for center in active]
+    return [Checked(f"center {center.name}", _findings(broker, center)) for center in active]
 
 
 def _findings(broker: Broker, center: Center) -> tuple[Finding, ...]:

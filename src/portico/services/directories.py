@@ -68,6 +68,21 @@ def check(broker: Broker, actor: Actor, directory_id: str) -> tuple[Finding, ...
         gate.driver.close()
 
 
+def check_all(broker: Broker) -> list[tuple[str, tuple[Finding, ...]]]:
+    """Check every active directory of every tenant, one after the other; trouble of one is a finding of its own."""
+    found = []
+    for directory in broker.snapshots.get(fresh=True).directories.values():
+        if not directory.active:
+            continue
+        try:
+            gate = _open(broker, directory)
+            found.append((directory.name, gate.driver.check()))
+            gate.driver.close()
+        except DirectoryError as problem:
+            found.append((directory.name, (Finding("connection", "missing", problem.sentence, detail=problem.detail),)))
+    return found
+
+
 def _open(broker: Broker, directory: DirectoryRecord) -> Gate:
     driver = broker.directory_drivers.get(directory.kind)
     if driver is None:

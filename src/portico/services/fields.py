@@ -192,8 +192,8 @@ DIRECTORY = {
     "default_policy_id": Spec("Policy of everybody else", "Empty: the default policy."),
     "when_disabled": Spec(
         "When somebody is disabled there",
-        "They open no desktop any more, at once. What they have open stays, or they are logged out of the portal and their desktops.",
-        choices=("keep", "log_out"),
+        "They open no desktop any more, at once. What they have open stays, is locked, or they are logged out of the portal and their desktops.",
+        choices=("keep", "lock", "log_out"),
     ),
 }
 

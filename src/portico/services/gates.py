@@ -68,6 +68,11 @@ class Gate:
             threading.Thread(target=self._work, name=f"directory {self._name}", daemon=True).start()
         return task.done
 
+    def is_down(self) -> bool:
+        """Tell whether it has failed so often that it is left alone."""
+        with self._lock:
+            return self._failures >= FAILURES
+
     def waiting(self) -> int:
         """Return how many stand in the line."""
         with self._lock:
@@ -152,3 +157,8 @@ class Gates:
         if old is not None:
             old[1].driver.close()
         return made
+
+    def down(self) -> list[str]:
+        """Return the ids of the directories that do not answer, as this broker has found."""
+        with self._lock:
+            return [directory_id for directory_id, (_, gate) in self._gates.items() if gate.is_down()]

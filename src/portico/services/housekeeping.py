@@ -83,6 +83,9 @@ def health(broker: Broker) -> Health:
             parts["database"] = "ok"
             alive = fleet.list_live_gateways(conn, broker.now() - timedelta(seconds=30))
             parts["gateways"] = "ok" if alive else "none in service"
+        if known := broker.snapshots.get().directories:
+            down = [known[one].name for one in broker.gates.down() if one in known]
+            parts["directories"] = f"no answer from {', '.join(sorted(down))}" if down else "ok"
     except SQLAlchemyError as problem:
         parts["database"] = f"does not answer ({type(problem).__name__})"
     return Health(parts["database"] == "ok", parts)

@@ -4,6 +4,9 @@ from typing import Any
 
 from portico.domain.directories import DirectoryRecord, Identity
 from portico.domain.jobs import AssignmentTimer
+from portico.domain.model import Desktop
+from portico.errors import AgentUnreachable
+from portico.services import agent_channel
 from portico.services.broker import Broker
 from portico.services.directories import by_redirect, gate_of
 from portico.services.queueing import enqueue
@@ -49,12 +52,34 @@ def _settle(broker: Broker, directory: DirectoryRecord, row: Any, identity: Iden
         if not store.bar(conn, row.id, "disabled" if identity is None else "gone", out=out):
             return
         _tell(broker, conn, directory, row, "user.barred")
-        if not out:
-            return
-        session_store.end_all(conn, row.id, broker.now(), "disabled in the directory")
-        for assignment, _ in assignments.list_of_user(conn, Tenant(row.tenant_id), row.id):
-            timer = AssignmentTimer(assignment.id, assignment.epoch, "log_out", "user.barred")
-            enqueue(broker, conn, "assignment_timer", timer, tenant_id=row.tenant_id)
+        held = assignments.list_of_user(conn, Tenant(row.tenant_id), row.id)
+        if out:
+            session_store.end_all(conn, row.id, broker.now(), "disabled in the directory")
+            for assignment, _ in held:
+                timer = AssignmentTimer(assignment.id, assignment.epoch, "log_out", "user.barred")
+                enqueue(broker, conn, "assignment_timer", timer, tenant_id=row.tenant_id)
+    if directory.when_disabled == "lock":
+        for _, desktop in held:
+            _lock(broker, desktop)
+
+
+def _lock(broker: Broker, desktop: Desktop) -> None:
+    """Ask the agent to lock the screen. A desktop without an agent, or without a locker, stays as it is, and that is told."""
+    try:
+        answer = agent_channel.command(broker, desktop.id, "lock", {"session": None})
+    except AgentUnreachable:
+        answer = {"ok": False}
+    if not answer.get("ok"):
+        with broker.db.write() as conn:
+            entry = events.Entry(
+                broker.now(),
+                "desktop.not_locked",
+                desktop.tenant_id,
+                level="warning",
+                params={"desktop": desktop.name},
+                desktop_id=desktop.id,
+            )
+            events.add(conn, entry)
 
 
 def _tell(broker: Broker, conn: Any, directory: DirectoryRecord, row: Any, code: str) -> None:

@@ -70,6 +70,7 @@ PEOPLE: Mapping[str, str] = {
     "user.replaced": N_(
         "%(name)s of %(directory)s is somebody else now; who had the name before is called %(renamed)s and stays out."
     ),
+    "desktop.not_locked": N_("The desktop %(desktop)s could not be locked."),
     "user.barred": N_("%(directory)s does not let %(user)s in any more."),
     "user.unbarred": N_("%(directory)s lets %(user)s in again."),
     "login.code_refused": N_("A code of %(actor)s at the log-in was not right."),

@@ -72,7 +72,7 @@ FIELD_WORDS = {
         "address": N_("Address"), "kind": N_("Kind of client"), "os": N_("Operating system"), "name": N_("Name of the device"),
         "user_agent": N_("What the browser says it is"), "entrance": N_("Address where the person logged in"),
     },
-    "when_disabled": {"keep": N_("Keep what is open"), "log_out": N_("Log out everywhere")},
+    "when_disabled": {"keep": N_("Keep what is open"), "lock": N_("Lock their desktops"), "log_out": N_("Log out everywhere")},
     "shadowing": {"off": N_("Nobody may"), "view": N_("To watch"), "control": N_("To watch, and to help")},
     "recording": {"off": N_("No"), "on": N_("Yes; a session goes on where it fails"), "required": N_("Yes; without it there is no session")},
 }  # fmt: skip
