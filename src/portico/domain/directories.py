@@ -70,6 +70,7 @@ class DirectoryRecord:
     rules: tuple[AssignmentRule, ...] = ()
     default_role_id: str | None = None  # None: who meets no rule is refused
     default_policy_id: str | None = None
+    provisioned: bool = False  # by SCIM: only who was may come in, and groups come from there too
     when_disabled: str = (
         "keep"  # keep | lock | log_out: what becomes of the sessions of somebody who may not log in any more
     )

@@ -215,8 +215,11 @@ class Tenants(Writer):
         return found
 
     def delete(self, write: Write) -> dict[str, Any]:
-        """Delete the tenant with its roles, policies and plans."""
+        """Delete the tenant with its roles, policies, plans and directories."""
+        provisioned = select(t.scim_users.c.id).where(t.scim_users.c.tenant_id == write.id)
+        write.conn.execute(t.scim_members.delete().where(t.scim_members.c.user_id.in_(provisioned)))
         for table in (
+            t.scim_users, t.scim_groups,
             t.pool_assignments, t.policies, t.roles, t.protocol_plans, t.power_plans, t.release_plans, t.locations, t.directories, t.join_keys, t.waiting_agents,
         ):  # fmt: skip
             write.conn.execute(table.delete().where(table.c.tenant_id == write.id))

@@ -15,6 +15,7 @@ from portico.domain.login import as_typed, locked_for, split_name, step_after_pa
 from portico.domain.model import Client, Reason, Role, User
 from portico.errors import DirectoryError, DirectoryRefused, Invalid, RateLimited
 from portico.ports.directory import TypedName, Verdict
+from portico.services import scim
 from portico.services.attempts import (
     MAX_NAME,
     Attempt,
@@ -174,6 +175,12 @@ def welcome(
 ) -> Outcome:
     """Let in whom a directory vouches for, by its rules: at most four statements."""
     someone = User("", directory.tenant_id, _login_name(identity), "", identity.display_name)
+    if directory.provisioned:
+        with broker.db.read() as conn:
+            known = scim.enrich(conn, directory, identity)
+        if isinstance(known, Reason):
+            return refuse(broker, wanted, known, someone)
+        identity = known
     decided = decide(broker, directory, identity, wanted.client, wanted.key.kind)
     if isinstance(decided, Reason):
         return refuse(broker, wanted, decided, someone)

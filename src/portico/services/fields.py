@@ -190,6 +190,10 @@ DIRECTORY = {
     "rules.policy_id": Spec("Policy"),
     "default_role_id": Spec("Role of everybody else", "Empty: who meets no rule does not come in."),
     "default_policy_id": Spec("Policy of everybody else", "Empty: the default policy."),
+    "provisioned": Spec(
+        "People are provisioned by SCIM 2.0",
+        "At /scim/v2/ID of this portal, with an API token of somebody who may change directories. Only who was provisioned comes in.",
+    ),
     "when_disabled": Spec(
         "When somebody is disabled there",
         "They open no desktop any more, at once. What they have open stays, is locked, or they are logged out of the portal and their desktops.",

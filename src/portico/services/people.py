@@ -33,13 +33,13 @@ def look_after(broker: Broker, directory_id: str, seconds: float) -> float | Non
         names = [row.login_name for row in rows]
         found = gate.submit(lambda: gate.driver.look(names)).result()
         for row in rows:
-            _settle(broker, directory, row, found.get(row.login_name))
+            settle(broker, directory, row, found.get(row.login_name))
         with broker.db.write() as conn:
             store.note_checked(conn, [row.id for row in rows], broker.now())
     return seconds if len(rows) < AT_ONCE else 1.0
 
 
-def _settle(broker: Broker, directory: DirectoryRecord, row: Any, identity: Identity | None) -> None:
+def settle(broker: Broker, directory: DirectoryRecord, row: Any, identity: Identity | None) -> None:
     """Bar or let in again; somebody else of the same name is not who we know."""
     if identity is not None and identity.subject == row.subject:
         if row.barred:

@@ -14,7 +14,7 @@ from portico.domain.login import Lockout, as_typed, locked_for, split_name
 from portico.domain.model import Client, Offer, Reason, User
 from portico.errors import NotFound
 from portico.ports.directory import TypedName
-from portico.services import portal, reach
+from portico.services import portal, reach, scim
 from portico.services.broker import Broker
 from portico.services.directories import answer_of, by_redirect, gate_of
 from portico.services.directory_login import decide
@@ -123,12 +123,15 @@ def _find(broker: Broker, actor: Actor, login_name: str, client: Client) -> _Som
 def _from_directory(broker: Broker, directory: DirectoryRecord, identity: Identity, client: Client) -> _Someone:
     with broker.db.read() as conn:
         row = store.find(conn, directory.id, identity.subject)
+        known = scim.enrich(conn, directory, identity) if directory.provisioned else identity
+    barred = known if isinstance(known, Reason) else None
+    identity = identity if isinstance(known, Reason) else known
     user = (
         users.record(row)
         if row is not None
         else User("", directory.tenant_id, identity.login_name, "", identity.display_name)
     )
-    decided = decide(broker, directory, identity, client)
+    decided = barred or decide(broker, directory, identity, client)
     if not isinstance(decided, Reason):
         granted, role = decided
         return _Someone(user, row, role.id, granted.policy_id, None, granted.reason, identity.groups)

@@ -21,6 +21,9 @@ from portico.store.tables_people import second_factors as second_factors
 from portico.store.tables_people import sessions as sessions
 from portico.store.tables_people import users as users
 from portico.store.tables_people import waiting_logins as waiting_logins
+from portico.store.tables_scim import scim_groups as scim_groups
+from portico.store.tables_scim import scim_members as scim_members
+from portico.store.tables_scim import scim_users as scim_users
 from portico.store.tables_work import brokers as brokers
 from portico.store.tables_work import events as events
 from portico.store.tables_work import gateway_groups as gateway_groups

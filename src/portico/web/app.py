@@ -11,7 +11,7 @@ from starlette.types import Scope
 
 from portico import __version__
 from portico.services.broker import Broker
-from portico.web import health, metrics, routers
+from portico.web import health, metrics, routers, scim
 from portico.web.api import routes
 from portico.web.api.schemas import describe_api
 from portico.web.doors import agents, gateways
@@ -56,7 +56,9 @@ def create_app(broker: Broker) -> FastAPI:
     app.state.look_limiter = anyio.CapacityLimiter(THREADS)
     app.state.metrics = metrics.Cache()
     app.add_api_route("/api/v1/openapi.json", lambda: JSONResponse(describe_api(app)), include_in_schema=False)
-    app.router.routes.extend([*flat(agents.router, gateways.router, health.router, metrics.router), *routers.PAGES])
+    app.router.routes.extend(
+        [*flat(agents.router, gateways.router, health.router, metrics.router, scim.router), *routers.PAGES]
+    )
     app.include_router(routes.router)
     STATIC.mkdir(exist_ok=True)
     app.mount("/static", Static(directory=STATIC), name="static")

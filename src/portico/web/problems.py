@@ -33,7 +33,7 @@ log = logs.get(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 DOORS = ("/agent/", "/gateway/")
-MACHINES = ("/api/", *DOORS)
+MACHINES = ("/api/", "/scim/", *DOORS)
 
 STATUS: Mapping[type[PorticoError], int] = {
     Invalid: 422,

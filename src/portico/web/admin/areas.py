@@ -279,7 +279,7 @@ _AREAS = (
          Column("active", N_("Active"), "flag", sorts=False), Column("updated_at", N_("Changed"), "time")),
         (Section(N_("Directory"), ("name", "domains", "position", "active", "ask_bare_names")), Section(N_("How to reach it"), ("settings",)),
          Section(N_("Who gets what"), ("rules", "default_role_id", "default_policy_id"), N_("From top to bottom; the first rule that holds counts.")),
-         Section(N_("When somebody leaves"), ("when_disabled",), is_open=False)),
+         Section(N_("When somebody leaves"), ("when_disabled", "provisioned"), is_open=False)),
         create=N_("Connect a directory"), deletes=True, facts=("kind_name", "domains"), topics="directories",
     ),
     Area(
