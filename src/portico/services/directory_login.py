@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection
@@ -186,26 +186,27 @@ def welcome(
         return refuse(broker, wanted, decided, someone)
     granted, role = decided
     policy = broker.snapshots.get().policy_of(directory.tenant_id, granted.policy_id)
-    given = Given(policy, role.id, as_json(granted.reason), sign_on)
     said = {
         "login_name": _login_name(identity), "display_name": identity.display_name[:MAX_NAME], "email": identity.email[:MAX_NAME],
         "role_id": role.id, "policy_id": granted.policy_id, "must_change_password": must_change,
     }  # fmt: skip
+
+    def admit(conn: Connection) -> tuple[Any, User, Given]:
+        row = _known(broker, conn, directory, identity, said)
+        user = users.record(row)
+        due = step_after_password(user, role, policy)
+        given = Given(policy, role.id, as_json(granted.reason), sign_on, due)
+        if not user.disabled:
+            enter(broker, conn, wanted, user, given)
+        return row, user, given
+
     try:
         with broker.db.write() as conn:
-            row = _known(broker, conn, directory, identity, said)
-            user = users.record(row)
-            given = replace(given, pending=step_after_password(user, role, policy))
-            if not user.disabled:
-                enter(broker, conn, wanted, user, given)
+            row, user, given = admit(conn)
     except IntegrityError:  # the name is somebody else's, or they log in twice at this moment
         with broker.db.write() as conn:
             _give_way(broker, conn, directory, identity, _login_name(identity))
-            row = _known(broker, conn, directory, identity, said)
-            user = users.record(row)
-            given = replace(given, pending=step_after_password(user, role, policy))
-            if not user.disabled:
-                enter(broker, conn, wanted, user, given)
+            row, user, given = admit(conn)
     if user.disabled:
         return refuse(broker, wanted, Reason("login.disabled"), user)
     actor = Actor(user.id, user.login_name, user.tenant_id, role, wanted.key.id)
