@@ -158,6 +158,6 @@ def test_every_center_is_checked_for_the_doctor(broker: Broker) -> None:
     for name, url in (("Away", "away"), ("Here", "x")):
         form = {"name": name, "kind": "leaky", "settings": {"url": url}}
         configure.create_item(broker, actor(broker), "centers", form)
-    checked = {one.center: one.findings for one in centers.check_all(broker)}
-    assert "does not know broker" in checked["Away"][0].remedy
-    assert len(checked["Here"]) == 3
+    checked = {one.name: one.findings for one in centers.check_all(broker)}
+    assert "does not know broker" in checked["center Away"][0].remedy
+    assert len(checked["center Here"]) == 3
