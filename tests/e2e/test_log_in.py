@@ -117,3 +117,44 @@ def test_a_second_factor_is_set_up_asked_for_and_removed(page: Page, browser: Br
     other.get_by_role("button", name="Remove the second factor").click()
     expect(other.get_by_role("link", name="Set it up")).to_be_visible()
     other.context.close()
+
+
+@pytest.mark.capability("S045")
+def test_a_passkey_of_the_browser_stands_in_for_the_code(browser: Browser, url: str) -> None:
+    """With the browser's own authenticator: made on the page, asked for at the next log-in."""
+    context = browser.new_context(viewport={"width": 1100, "height": 800})
+    page = context.new_page()
+    tools = context.new_cdp_session(page)
+    tools.send("WebAuthn.enable")
+    kind = {
+        "protocol": "ctap2",
+        "transport": "internal",
+        "hasResidentKey": True,
+        "hasUserVerification": True,
+        "isUserVerified": True,
+    }
+    tools.send("WebAuthn.addVirtualAuthenticator", {"options": {**kind, "automaticPresenceSimulation": True}})
+    log_in(page, url, "admin", PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_test_id("log-out")).to_be_attached()
+    page.goto(f"{url}/second-factor")
+    page.get_by_label("Call it").fill("This browser")
+    page.get_by_role("button", name="Add a passkey").click()
+    expect(page.get_by_test_id("codes").locator("li")).to_have_count(10)
+    page.goto(f"{url}/second-factor")
+    expect(page.get_by_text("This browser")).to_be_visible()
+    page.screenshot(path=PICTURES / "passkeys.png", full_page=True)
+    context.clear_cookies()
+    log_in(page, url, "admin", PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_test_id("log-out")).to_be_attached()
+    page.goto(f"{url}/second-factor")
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Remove", exact=True).click()
+    page.wait_for_timeout(300)
+    confirm = page.get_by_role("dialog").get_by_role("button").last
+    if confirm.is_visible():
+        confirm.click()
+    expect(page.get_by_text("This browser")).to_be_hidden()
+    context.close()

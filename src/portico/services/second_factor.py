@@ -67,6 +67,14 @@ def begin(broker: Broker, me: SignedIn) -> Setup:
     return Setup(secret, uri, picture.getvalue().decode())
 
 
+def begin_if_none(broker: Broker, me: SignedIn) -> Setup | None:
+    """Make a secret for an app as `begin` does; None when one is in use."""
+    try:
+        return begin(broker, me)
+    except Conflict:
+        return None
+
+
 def confirm(broker: Broker, me: SignedIn, code: str) -> list[str]:
     """Take the factor into use once its app has made a right code; returns the codes for paper, this once. Raises Invalid."""
     now = broker.now()
@@ -78,18 +86,22 @@ def confirm(broker: Broker, me: SignedIn, code: str) -> list[str]:
             )
         conn.execute(update(t.second_factors).where(t.second_factors.c.id == me.user.id).values(confirmed_at=now))
         conn.execute(update(t.users).where(t.users.c.id == me.user.id).values(second_factor="totp"))
-        made = [
-            secrets.token_hex(RECOVERY_BYTES // 2) + "-" + secrets.token_hex(RECOVERY_BYTES // 2)
-            for _ in range(RECOVERY_CODES)
-        ]
-        conn.execute(delete(t.recovery_codes).where(t.recovery_codes.c.user_id == me.user.id))
-        rows = [
-            {"id": broker.new_id(), "user_id": me.user.id, "code_hash": hash_secret(_plain(one)), "used_at": None}
-            for one in made
-        ]
-        conn.execute(insert(t.recovery_codes), rows)
-        _pass(conn, me)
-        _tell(broker, conn, me, "user.second_factor_set")
+        made = codes_for_paper(broker, conn, me)
+        let_on(conn, me)
+        tell(broker, conn, me, "user.second_factor_set")
+    return made
+
+
+def codes_for_paper(broker: Broker, conn: Connection, me: SignedIn) -> list[str]:
+    """Make new codes for paper; those of before are worth nothing."""
+    half = RECOVERY_BYTES // 2
+    made = [f"{secrets.token_hex(half)}-{secrets.token_hex(half)}" for _ in range(RECOVERY_CODES)]
+    conn.execute(delete(t.recovery_codes).where(t.recovery_codes.c.user_id == me.user.id))
+    rows = [
+        {"id": broker.new_id(), "user_id": me.user.id, "code_hash": hash_secret(_plain(one)), "used_at": None}
+        for one in made
+    ]
+    conn.execute(insert(t.recovery_codes), rows)
     return made
 
 
@@ -104,11 +116,11 @@ def check(broker: Broker, me: SignedIn, code: str) -> None:
         step = _step_of(broker, conn, me, code, confirmed=True)
         good = _take_step(conn, me.user.id, step) if step is not None else _take_recovery(broker, conn, me, code)
         if good:
-            _pass(conn, me)
+            let_on(conn, me)
             users.forget_failures(conn, users.name_key(key))
             return
         count_name(conn, key, seen, now)
-        _tell(broker, conn, me, "login.code_refused", "warning")
+        tell(broker, conn, me, "login.code_refused", "warning")
     raise Invalid(
         "The code is not right.",
         {"code": "This code is not right. Wait for the next one, or use a code from your paper."},
@@ -116,13 +128,19 @@ def check(broker: Broker, me: SignedIn, code: str) -> None:
 
 
 def remove(broker: Broker, me: SignedIn, code: str) -> None:
-    """Do without it again, by a last right code. Raises Invalid, RateLimited; Conflict where one is demanded."""
-    if me.role.second_factor_required or me.policy.second_factor_required:
+    """Do without the app again, by a last right code; passkeys stay. Raises Invalid, RateLimited; Conflict where a factor is demanded."""
+    with broker.db.read() as conn:
+        others = bool(conn.scalar(select(t.passkeys.c.id).where(t.passkeys.c.user_id == me.user.id).limit(1)))
+    if not others and (me.role.second_factor_required or me.policy.second_factor_required):
         raise Conflict("A second factor is demanded of you. An administrator can reset it.")
     check(broker, me, code)
     with broker.db.write() as conn:
-        _forget(conn, me.user.id)
-        _tell(broker, conn, me, "user.second_factor_removed")
+        if others:
+            conn.execute(delete(t.second_factors).where(t.second_factors.c.id == me.user.id))
+            conn.execute(update(t.users).where(t.users.c.id == me.user.id).values(second_factor="passkey"))
+        else:
+            _forget(conn, me.user.id)
+        tell(broker, conn, me, "user.second_factor_removed")
 
 
 def reset(broker: Broker, actor: Actor, user_id: str) -> None:
@@ -161,17 +179,19 @@ def _take_recovery(broker: Broker, conn: Connection, me: SignedIn, code: str) ->
     unused = (codes.user_id == me.user.id) & (codes.code_hash == hash_secret(_plain(code))) & codes.used_at.is_(None)
     taken = conn.execute(update(t.recovery_codes).where(unused).values(used_at=broker.now())).rowcount == 1
     if taken:
-        _tell(broker, conn, me, "user.recovery_code_used", "warning")
+        tell(broker, conn, me, "user.recovery_code_used", "warning")
     return taken
 
 
-def _pass(conn: Connection, me: SignedIn) -> None:
+def let_on(conn: Connection, me: SignedIn) -> None:
+    """Let this session be good for everything from now on."""
     if me.session_id is not None:
         conn.execute(update(t.sessions).where(t.sessions.c.id == me.session_id).values(pending=None))
 
 
 def _forget(conn: Connection, user_id: str) -> None:
     conn.execute(delete(t.second_factors).where(t.second_factors.c.id == user_id))
+    conn.execute(delete(t.passkeys).where(t.passkeys.c.user_id == user_id))
     conn.execute(delete(t.recovery_codes).where(t.recovery_codes.c.user_id == user_id))
     conn.execute(update(t.users).where(t.users.c.id == user_id).values(second_factor=None))
 
@@ -180,6 +200,7 @@ def _plain(code: str) -> str:
     return "".join(code.split()).replace("-", "").lower()
 
 
-def _tell(broker: Broker, conn: Connection, me: SignedIn, code: str, level: str = "info") -> None:
+def tell(broker: Broker, conn: Connection, me: SignedIn, code: str, level: str = "info") -> None:
+    """Write down what somebody did about their second factor."""
     entry = events.Entry(broker.now(), code, me.user.tenant_id, me.user.login_name, level, user_id=me.user.id)
     events.add(conn, entry)

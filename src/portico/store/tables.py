@@ -16,6 +16,7 @@ from portico.store.tables_agents import waiting_agents as waiting_agents
 from portico.store.tables_people import api_tokens as api_tokens
 from portico.store.tables_people import attempts as attempts
 from portico.store.tables_people import device_logins as device_logins
+from portico.store.tables_people import passkeys as passkeys
 from portico.store.tables_people import recovery_codes as recovery_codes
 from portico.store.tables_people import second_factors as second_factors
 from portico.store.tables_people import sessions as sessions

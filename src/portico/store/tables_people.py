@@ -2,7 +2,7 @@
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
 
-from portico.store.schema import metadata
+from portico.store.schema import RowNumber, metadata
 from portico.store.schema import tenant as _tenant
 from portico.store.schema import unique_where as _unique_where
 from portico.store.types import Hash, Id, Json, Name, Prose, UTCDateTime, Word
@@ -102,6 +102,21 @@ recovery_codes = Table(
     Column("code_hash", Hash, nullable=False),
     Column("used_at", UTCDateTime),
     Index("ix_recovery_codes_user", "user_id"),
+)
+
+passkeys = Table(  # credentials of WebAuthn: a public key each, so there is nothing to seal
+    "passkeys",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),
+    Column("name", Name, nullable=False),
+    Column("credential_hash", Hash, nullable=False, unique=True),  # its id may be longer than an index takes
+    Column("credential_id", Prose, nullable=False),
+    Column("public_key", Prose, nullable=False),
+    Column("sign_count", RowNumber, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("used_at", UTCDateTime),
+    Index("ix_passkeys_user", "user_id"),
 )
 
 waiting_logins = (

@@ -74,6 +74,8 @@ PEOPLE: Mapping[str, str] = {
     "user.barred": N_("%(directory)s does not let %(user)s in any more."),
     "user.unbarred": N_("%(directory)s lets %(user)s in again."),
     "login.code_refused": N_("A code of %(actor)s at the log-in was not right."),
+    "user.passkey_added": N_("%(actor)s added a passkey."),
+    "user.passkey_removed": N_("%(actor)s removed a passkey."),
     "user.second_factor_set": N_("%(actor)s set up a second factor."),
     "user.second_factor_removed": N_("%(actor)s removed the second factor."),
     "user.second_factor_reset": N_("%(actor)s reset the second factor of %(user)s."),

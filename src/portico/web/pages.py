@@ -14,13 +14,14 @@ from portico.web.admin import (
     shadows,
     show,
 )
-from portico.web.portal import account, connections, desktops, device, log_in, second_factor, sign_on
+from portico.web.portal import account, connections, desktops, device, log_in, passkeys, second_factor, sign_on
 from portico.web.sections import flat
 
 PORTAL = flat(
     log_in.router,
     sign_on.router,
     second_factor.router,
+    passkeys.router,
     device.router,
     desktops.router,
     connections.router,
