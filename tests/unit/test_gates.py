@@ -18,9 +18,10 @@ class Clock:
     """A clock that is set by hand."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.now, self.step = 0.0, 0.0
 
     def __call__(self) -> float:
+        self.now += self.step
         return self.now
 
 
@@ -121,6 +122,18 @@ def test_only_one_finds_out_whether_it_is_back() -> None:
     assert gate.submit(lambda: True).result(SECONDS)
 
 
+def test_who_was_to_find_out_and_did_not_get_to_it_leaves_it_to_the_next() -> None:
+    clock = Clock()
+    gate = Gate(None, 1, "d", clock)
+    for _ in range(gates.FAILURES):
+        ended(gate.submit(fail(DirectoryError)))
+    clock.now += gates.PAUSE_SECONDS[0] + 1
+    clock.step = gates.WAIT_SECONDS + 1  # its time is over before a thread looks at it
+    assert isinstance(gate.submit(lambda: True).exception(SECONDS), TooLong)
+    clock.step = 0.0
+    assert gate.submit(lambda: True).result(SECONDS)
+
+
 def test_what_a_directory_refuses_and_what_is_our_fault_do_not_count() -> None:
     gate = Gate(None, 1, "d")
     for _ in range(gates.FAILURES + 2):
@@ -142,13 +155,27 @@ def test_who_stands_in_line_when_it_goes_down_is_told_at_once() -> None:
     assert [type(one) for one in errors] == [DirectoryError] * gates.FAILURES + [Down] * (10 - gates.FAILURES)
 
 
+class Driver:
+    """A driver that only knows whether it was closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_driver_that_another_thread_was_faster_to_make_is_closed() -> None:
+    known, drivers = Gates(), [Driver(), Driver()]
+
+    def slow() -> Gate:
+        known.find("d", 1, lambda: Gate(drivers[0], 1, "d"))
+        return Gate(drivers[1], 1, "d")
+
+    assert known.find("d", 1, slow).driver is drivers[0]
+    assert (drivers[0].closed, drivers[1].closed) == (False, True)
+
+
 def test_a_directory_with_new_settings_gets_a_new_gate_and_the_old_driver_is_closed() -> None:
-    class Driver:
-        closed = False
-
-        def close(self) -> None:
-            self.closed = True
-
     drivers = [Driver(), Driver()]
     known = Gates()
     one = known.find("d", 1, lambda: Gate(drivers[0], 1, "d"))

@@ -115,11 +115,11 @@ def count_name(conn: Connection, name: str, seen: Lockout, now: datetime) -> Loc
     return after_failure(before, now)
 
 
-def refuse(broker: Broker, wanted: Attempt, reason: Reason, user: User, level: str = "warning") -> Refused:
+def refuse(broker: Broker, wanted: Attempt, reason: Reason, user: User) -> Refused:
     """Write down that somebody whose password was right does not come in, and why."""
     with broker.db.write() as conn:
         entry = events.Entry(
-            broker.now(), "login.refused", user.tenant_id, user.login_name, level,
+            broker.now(), "login.refused", user.tenant_id, user.login_name, "warning",
             params={"address": wanted.client.address}, reason=as_json(reason), user_id=user.id or None,
         )  # fmt: skip
         events.add(conn, entry)

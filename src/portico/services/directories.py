@@ -2,7 +2,7 @@
 
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from portico.domain.access import Actor, Level
 from portico.domain.directories import LOCAL, DirectoryRecord
@@ -43,7 +43,9 @@ def changes_passwords(broker: Broker, directory_id: str) -> bool:
 
 def gate_of(broker: Broker, directory: DirectoryRecord) -> Gate:
     """Return the gate before a directory. Raises DirectoryError when its kind or its settings cannot be used."""
-    return broker.gates.find(directory.id, directory.version, lambda: _open(broker, directory))
+    return broker.gates.find(
+        directory.id, directory.version, lambda: Gate(_driver(broker, directory), directory.connections, directory.name)
+    )
 
 
 def answer_of(running: "Future[T]", seconds: float = ANSWER_SECONDS) -> T:
@@ -60,12 +62,7 @@ def check(broker: Broker, actor: Actor, directory_id: str) -> tuple[Finding, ...
     directory = broker.snapshots.get(fresh=True).directories.get(directory_id)
     if directory is None or directory.tenant_id != actor.tenant_id:
         raise NotFound("There is no such directory.")
-    gate = _open(broker, directory)
-    try:
-        found: tuple[Finding, ...] = gate.driver.check()
-        return found
-    finally:
-        gate.driver.close()
+    return _checked(broker, directory)
 
 
 def check_all(broker: Broker) -> list[tuple[str, tuple[Finding, ...]]]:
@@ -75,15 +72,22 @@ def check_all(broker: Broker) -> list[tuple[str, tuple[Finding, ...]]]:
         if not directory.active:
             continue
         try:
-            gate = _open(broker, directory)
-            found.append((directory.name, gate.driver.check()))
-            gate.driver.close()
+            found.append((directory.name, _checked(broker, directory)))
         except DirectoryError as problem:
             found.append((directory.name, (Finding("connection", "missing", problem.sentence, detail=problem.detail),)))
     return found
 
 
-def _open(broker: Broker, directory: DirectoryRecord) -> Gate:
+def _checked(broker: Broker, directory: DirectoryRecord) -> tuple[Finding, ...]:
+    driver = _driver(broker, directory)
+    try:
+        found: tuple[Finding, ...] = driver.check()
+        return found
+    finally:
+        driver.close()
+
+
+def _driver(broker: Broker, directory: DirectoryRecord) -> Any:
     driver = broker.directory_drivers.get(directory.kind)
     if driver is None:
         raise DirectoryError(f"This broker has no driver for directories of the kind “{directory.kind}”.")
@@ -92,9 +96,8 @@ def _open(broker: Broker, directory: DirectoryRecord) -> Gate:
     secrets = driver_settings.opened(broker, PLACE.format(directory.id), sealed)
     try:
         settings = adapter(driver.Settings).validate_python({**directory.settings, **secrets})
-        made = driver(settings, DirectoryContext(broker.config.egress_allow))
+        return driver(settings, DirectoryContext(broker.config.egress_allow))
     except ValueError as problem:
         raise DirectoryError(
             f"The settings of the directory “{directory.name}” cannot be used.", type(problem).__name__
         ) from problem
-    return Gate(made, directory.connections, directory.name)

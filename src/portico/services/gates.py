@@ -94,11 +94,17 @@ class Gate:
                     return
                 task = self._line.popleft()
             if not task.done.set_running_or_notify_cancel():
+                self._not_tried()
                 continue
             if self._clock() > task.until:
+                self._not_tried()
                 task.done.set_exception(TooLong("The directory is slow: the log-in waited for two minutes. Try again."))
                 continue
             self._run(task)
+
+    def _not_tried(self) -> None:
+        with self._lock:
+            self._trying = False  # It may have been the one that was to find out: the next does.
 
     def _run(self, task: _Task[Any]) -> None:
         try:
@@ -151,9 +157,12 @@ class Gates:
         made = make()
         with self._lock:
             old = self._gates.get(directory_id)
-            if old is not None and old[0] == version:  # another thread was faster
-                return old[1]
-            self._gates[directory_id] = (version, made)
+            faster = old[1] if old is not None and old[0] == version else None  # another thread's
+            if faster is None:
+                self._gates[directory_id] = (version, made)
+        if faster is not None:
+            made.driver.close()
+            return faster
         if old is not None:
             old[1].driver.close()
         return made

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, exists, func, insert, select, update
 
 from portico.store.tables import assignments, directories, sessions, users, waiting_logins
 
@@ -97,11 +97,12 @@ def to_look_at(conn: Connection, directory_id: str, limit: int) -> Sequence[Row[
     """Return users of a directory who are logged in, have a desktop or are barred; who was asked about longest ago comes first."""
     logged_in = exists().where(sessions.c.user_id == users.c.id, sessions.c.ended_at.is_(None))
     has_one = exists().where(assignments.c.user_id == users.c.id, assignments.c.released_at.is_(None))
+    never_first = case((users.c.checked_at.is_(None), 0), else_=1)  # databases differ in where they sort a NULL
     matters = logged_in | has_one | users.c.barred.is_not(None)
     query = (
         select(users)
         .where(users.c.directory == directory_id, users.c.deleted_at.is_(None), matters)
-        .order_by(users.c.checked_at, users.c.id)
+        .order_by(never_first, users.c.checked_at, users.c.id)
         .limit(limit)
     )
     return conn.execute(query).all()

@@ -1,14 +1,12 @@
 """People and groups that a provider has provisioned in a directory."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 
 from portico.store.tables import scim_groups, scim_members, scim_users
-
-Kept = Mapping[str, Any]
 
 
 def add(conn: Connection, table: Table, **values: Any) -> None:
