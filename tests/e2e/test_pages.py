@@ -44,6 +44,7 @@ def test_the_palette_reaches_an_object_by_keyboard_alone(browser: Browser, url: 
     page.wait_for_selector("#palette a[role=option][aria-selected=true]:has-text('Engineering')")
     page.keyboard.press("Enter")
     page.wait_for_selector("h1:has-text('Engineering')")
+    page.wait_for_load_state("load")  # the heading stands before the scripts have run
     menu = page.locator(".side details.menu")
     menu.locator("summary").focus()
     page.keyboard.press("Enter")
