@@ -35,7 +35,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
     raise AssertionError(f"nobody listens on {port}")
 
 
-def wait_until(holds: Callable[[], bool], trouble: str, seconds: float = 30.0) -> None:
+def wait_until(holds: Callable[[], bool], trouble: str, seconds: float = 60.0) -> None:
     """Wait until something holds; fail with a sentence if it never does."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

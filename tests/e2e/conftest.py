@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from playwright.sync_api import expect
 
 from portico.ops.client import Client, pinned
 
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 300  # until the first desktops are there; a loaded machine is slow
 END_SECONDS = 120
 T = TypeVar("T")
+expect.set_options(timeout=60_000)  # a loaded machine is slow; the browser's own five seconds are a verdict on it
 
 
 def until(what: str, look: Callable[[], T], seconds: float = 60) -> T:

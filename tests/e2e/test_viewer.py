@@ -154,7 +154,7 @@ def test_the_clipboard_panel_works_both_ways(lab: Lab, open_page: Callable[..., 
     assert any(page.mouse.dblclick(20, 10) or holds(text, "ready", 1.5) for _ in range(10))
     page.get_by_test_id("toolbar-show").click()
     page.get_by_test_id("toolbar-clipboard").click()
-    expect(text).to_have_value("ready", timeout=15000)
+    expect(text).to_have_value("ready", timeout=60_000)
     assert page.problems == []
 
 
@@ -235,10 +235,10 @@ def test_the_last_moments_of_a_session_are_counted(lab: Lab, open_page: Callable
     page = open_page("idle", "vnc", {"idle_seconds": 16})
     reaches(page, "connected")
     countdown = page.get_by_test_id("countdown")
-    expect(countdown).to_contain_text("Still there?", timeout=30_000)
+    expect(countdown).to_contain_text("Still there?")
     page.screenshot(path=PICTURES / "countdown-wide-light.png")
     page.keyboard.type("x")
-    expect(countdown).to_be_hidden(timeout=10_000)
+    expect(countdown).to_be_hidden()
     reaches(page, "ended")
     expect(page.get_by_test_id("overlay")).to_contain_text("because nobody used it")
     moment = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() + 200))
