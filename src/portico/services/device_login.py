@@ -102,8 +102,7 @@ def decide(broker: Broker, me: SignedIn, user_code: str, *, approve: bool) -> No
         if approve:
             given = Given(me.policy, None if me.user.directory == LOCAL else me.role.id)
             client = Client(asked.client_address, "api", asked.client_name)
-            sessions.open_session(broker, conn, me.user, client, Key(row.id, "", "api"), given)
-            conn.execute(update(t.sessions).where(t.sessions.c.id == row.id).values(secret_hash=row.secret_hash))
+            sessions.open_session(broker, conn, me.user, client, Key(row.id, "", "api", row.secret_hash), given)
         params = {"address": asked.client_address, "program": asked.client_name}
         code = "login.program_let_in" if approve else "login.program_kept_out"
         entry = events.Entry(

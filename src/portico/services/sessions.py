@@ -78,11 +78,17 @@ class Key:
     id: str
     secret: str
     kind: str = "web"  # web | api: of the session
+    hashed: str = ""  # where the secret is known to its holder alone: what is kept of it
 
     @property
     def value(self) -> str:
         """What the cookie or the bearer holds."""
         return f"{self.id}.{self.secret}"
+
+    @property
+    def kept(self) -> str:
+        """What is kept of the secret."""
+        return self.hashed or hash_secret(self.secret)
 
 
 def new_key(broker: Broker, kind: str) -> Key:
@@ -116,7 +122,7 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
         tenant_id=user.tenant_id,
         user_id=user.id,
         kind=key.kind,
-        secret_hash=hash_secret(key.secret),
+        secret_hash=key.kept,
         role_id=given.role_id,
         policy_id=policy.id,
         sign_on=given.sign_on[:200] or None,
