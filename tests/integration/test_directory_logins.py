@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from tests.brokers import OTHER, PASSWORD, TENANT, actor
 from tests.contract.test_directory import LINES
 from tests.fleet import Fleet
+from tests.kills import killed
 from tests.page_client import SAME, Page
 
 from portico.directories import crypt3
@@ -263,6 +264,25 @@ def test_a_directory_that_does_not_answer_bars_nobody(fleet: Fleet, listed: str)
     assert people.look_after(fleet.broker, "nowhere", 60) is None
     assert people.look_after(fleet.broker, listed, 60) == 60
     assert sessions.find(fleet.broker, found.secret) is not None
+
+
+@pytest.mark.capability("S046")
+@pytest.mark.parametrize("point", ["login.before_commit", "login.after_commit"])
+def test_a_broker_that_dies_in_a_log_in_leaves_nothing_half_done(fleet: Fleet, listed: str, point: str) -> None:
+    """The person logs in at another broker as the same user; a session whose secret nobody was told is worth nothing, and ends."""
+    killed(fleet, point, enter)
+    made = 1 if point == "login.after_commit" else 0
+    assert len(user_rows(fleet, listed)) == made
+    found = entered(fleet)
+    (row,) = user_rows(fleet, listed)
+    assert found.me.user.id == row.id
+    with fleet.broker.db.read() as conn:
+        lost = conn.scalars(select(t.sessions.c.id).where(t.sessions.c.id != found.me.session_id)).all()
+    assert len(lost) == made
+    assert all(sessions.find(fleet.broker, f"{one}.guessed") is None for one in lost)
+    assert [line.current for line in sessions.list_own(fleet.broker, found.me)].count(
+        False
+    ) == made  # listed, so it can be ended
 
 
 # --- several of them, and tenants

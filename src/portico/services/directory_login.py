@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
+from portico import faults
 from portico.domain.access import Actor
 from portico.domain.directories import CHANGE_FIRST, DirectoryRecord, Granted, Identity, Standing, grant
 from portico.domain.explain import as_json
@@ -200,6 +201,7 @@ def welcome(
             enter(broker, conn, wanted, user, given)
         return row, user, given
 
+    faults.point("login.before_commit")
     try:
         with broker.db.write() as conn:
             row, user, given = admit(conn)
@@ -207,6 +209,7 @@ def welcome(
         with broker.db.write() as conn:
             _give_way(broker, conn, directory, identity, _login_name(identity))
             row, user, given = admit(conn)
+    faults.point("login.after_commit")
     if user.disabled:
         return refuse(broker, wanted, Reason("login.disabled"), user)
     actor = Actor(user.id, user.login_name, user.tenant_id, role, wanted.key.id)
