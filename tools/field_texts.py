@@ -9,7 +9,7 @@ from typing import IO, Any
 
 from babel.messages.extract import extract_python
 
-FIELDS = {"Spec": ("title", "help", "unit"), "Meta": ("title", "help", "unit"), "_minutes": ("title", "help")}
+FIELDS = {"Spec": ("title", "help", "unit"), "Meta": ("title", "help", "unit"), "_minutes": ("title", "help"), "_idle": ("title",)}
 Message = tuple[int, str, Any, list[str]]
 
 

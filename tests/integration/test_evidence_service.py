@@ -316,6 +316,100 @@ def test_a_power_plan_that_was_overtaken_by_the_user_stops_nothing(fleet: Fleet)
     assert fleet.machines().machines[0].power == "stopped"
 
 
+# --- nobody at keyboard and mouse
+
+
+IDLE = {"id": "1", "user": "user", "state": "idle", "idle_seconds": 300}
+AT_WORK = {"id": "1", "user": "user", "state": "logged on", "idle_seconds": 0}
+
+
+def test_a_session_that_nobody_touches_is_locked_and_in_the_end_logged_out(fleet: Fleet) -> None:
+    """By the minutes since the person stopped, in their order; the log-off then follows its own plan."""
+    _, got = used_desktop(
+        fleet, {"lock_after_idle_minutes": 10, "log_out_after_idle_minutes": 30, "release_after_log_out_minutes": 0}
+    )
+    agent = fleet.agent(got.desktop_id)
+    agent.report(agent.happened("logged_on"), sessions=[AT_WORK])
+    agent.report(agent.happened("idle"), sessions=[IDLE])
+    with agent.answering() as seen:
+        fleet.clock.forward(minutes=4)
+        fleet.work()
+        assert seen == []
+        fleet.clock.forward(minutes=1, seconds=1)
+        fleet.work()
+        assert seen == ["lock"]
+        agent.report(agent.happened("locked"), sessions=[IDLE | {"state": "locked"}])
+        fleet.clock.forward(minutes=20)
+        fleet.work()
+        assert seen == ["lock", "log_out"]
+    assert state(fleet, got) == "connected"  # only the agent's word ends it
+    agent.report(agent.happened("logged_off"), sessions=[])
+    fleet.work()
+    assert state(fleet, got) == "released"
+
+
+def test_who_moves_the_mouse_ends_what_idleness_had_begun(fleet: Fleet) -> None:
+    """The timer of the longest duration goes on, and a second idle time starts from its own beginning."""
+    _, got = used_desktop(
+        fleet,
+        {"disconnect_after_idle_minutes": 15, "release_after_minutes": 120, "release_if_never_connected_minutes": None},
+    )
+    agent = fleet.agent(got.desktop_id)
+    agent.report(agent.happened("logged_on", "idle"), sessions=[IDLE])
+    assert len(timers(fleet, "disconnect")) == 1
+    opened = fleet.row(t.assignments, got.assignment_id).connected_at
+    fleet.clock.forward(minutes=9)
+    agent.report(agent.happened("active"), sessions=[AT_WORK])
+    assert fleet.row(t.assignments, got.assignment_id).connected_at == opened
+    with agent.answering() as seen:
+        fleet.clock.forward(minutes=5)
+        fleet.work()
+        assert seen == []
+        agent.report(agent.happened("idle"), sessions=[IDLE])
+        fleet.clock.forward(minutes=10, seconds=1)
+        fleet.work()
+        assert seen == ["disconnect"]
+    epoch = fleet.row(t.assignments, got.assignment_id).epoch
+    assert [one.payload["epoch"] for one in timers(fleet) if one.payload["reason"] == "release.max_duration"][
+        -1
+    ] == epoch
+
+
+def test_a_word_of_idleness_that_comes_twice_or_late_changes_nothing(fleet: Fleet) -> None:
+    _, got = used_desktop(fleet, {"lock_after_idle_minutes": 10})
+    agent = fleet.agent(got.desktop_id)
+    on, idle, active = agent.happened("logged_on", "idle", "active")
+    agent.report([on])
+    agent.report([idle], sessions=[IDLE])
+    agent.report([idle], sessions=[IDLE])
+    assert len(timers(fleet, "lock")) == 1
+    agent.report([active], sessions=[AT_WORK])
+    before = fleet.row(t.assignments, got.assignment_id).epoch
+    agent.report([idle, active], sessions=[AT_WORK])
+    agent.report(agent.happened("active"), sessions=[AT_WORK])
+    assert fleet.row(t.assignments, got.assignment_id).epoch == before
+    with agent.answering() as seen:
+        fleet.clock.forward(minutes=30)
+        fleet.work()
+    assert seen == []
+
+
+def test_a_desktop_that_nobody_uses_is_suspended_under_its_person(fleet: Fleet) -> None:
+    _, got = used_desktop(fleet, {"release_if_never_connected_minutes": None})
+    plan = fleet.plan(t.power_plans, on_idle="suspend", on_idle_minutes=60)
+    line = fleet.rows(t.pool_assignments)[0]
+    fleet.change(t.pool_assignments, line.id, body=line.body | {"power_plan_id": plan})
+    agent = fleet.agent(got.desktop_id)
+    agent.report(agent.happened("logged_on", "idle"), sessions=[IDLE])
+    fleet.clock.forward(minutes=54)
+    fleet.work()
+    assert fleet.machines().machines[0].power == "running"
+    fleet.clock.forward(minutes=1, seconds=1)
+    fleet.work()
+    assert fleet.machines().machines[0].power == "suspended"
+    assert state(fleet, got) == "connected"
+
+
 # --- handing over
 
 

@@ -70,13 +70,21 @@ def on_event(
     return Change(state, timers, cancel_timers=True, desktop_session=session, raise_epoch=True, release=at_once)
 
 
+def longest(release: ReleasePlan, since: datetime, now: datetime) -> tuple[Timer, ...]:
+    """Return the timer of the longest that a desktop may be somebody's who has had it `since`."""
+    minutes = release.release_after_minutes
+    if minutes is None:
+        return ()
+    return (Timer("release", _seconds_left(since, minutes, now), Reason("release.max_duration", {"minutes": minutes})),)
+
+
 def on_assigned(release: ReleasePlan, now: datetime) -> tuple[Timer, ...]:
     """Return the timers that start with an assignment made `now`: for one never used, and for the longest it may last."""
     unused = release.release_if_never_connected_minutes
     timers: list[Timer] = []
     if unused is not None:
         timers.append(Timer("release", unused * 60, Reason("release.never_connected", {"minutes": unused})))
-    return (*timers, *_longest(release, now, now))
+    return (*timers, *longest(release, now, now))
 
 
 def has_left(assignment: Assignment, desktop: Desktop) -> bool:
@@ -152,14 +160,7 @@ def _power(action: str, seconds: int, reason: Reason) -> tuple[Timer, ...]:
 
 def _maximum(assignment: Assignment, release: ReleasePlan, now: datetime) -> tuple[Timer, ...]:
     # A new epoch ends the timer of the longest duration too, so it is armed anew with what is left of it.
-    return _longest(release, assignment.assigned_at or now, now)
-
-
-def _longest(release: ReleasePlan, since: datetime, now: datetime) -> tuple[Timer, ...]:
-    minutes = release.release_after_minutes
-    if minutes is None:
-        return ()
-    return (Timer("release", _seconds_left(since, minutes, now), Reason("release.max_duration", {"minutes": minutes})),)
+    return longest(release, assignment.assigned_at or now, now)
 
 
 def _seconds_left(since: datetime, minutes: int, now: datetime) -> int:

@@ -87,7 +87,7 @@ class AssignmentTimer:
 
     assignment_id: str
     epoch: int
-    action: str  # "release" | "log_out" | "power"
+    action: str  # "release" | "log_out" | "power" | "lock" | "disconnect"
     reason: str
     argument: str = ""
     minutes: int | None = None  # what fills the reason's sentence
@@ -147,6 +147,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 20,
                 payload=AssignmentTimer,
                 key_template="{epoch}:{action}:{argument}:{reason}",
+                version=2,  # a broker that knows neither “lock” nor “disconnect” would take the desktop back instead
             ),
             Kind("hand_over", None, "assignment:{assignment_id}", 40, payload=OfAssignment),
             Kind("pool_members", None, "pool:{pool_id}", 5, payload=OfPool),

@@ -252,6 +252,8 @@ class PowerPlan:
     on_log_out_minutes: int = 0
     on_release: str = "none"
     on_release_minutes: int = 0
+    on_idle: str = "none"
+    on_idle_minutes: int = 30  # without keyboard and mouse, as the agent sees it
     version: int = 1
 
 
@@ -268,6 +270,9 @@ class ReleasePlan:
     delete_after_release: bool = False  # only where the desktop is deletable
     release_if_never_connected_minutes: int | None = 15
     release_after_minutes: int | None = None
+    lock_after_idle_minutes: int | None = None
+    disconnect_after_idle_minutes: int | None = None
+    log_out_after_idle_minutes: int | None = None
     version: int = 1
 
 
@@ -385,7 +390,7 @@ class NoDesktop:
 class Timer:
     """A thing to do with an assignment or desktop at a time, unless its epoch has moved on."""
 
-    action: str  # "release" | "log_out" | "power"
+    action: str  # "release" | "log_out" | "power" | "lock" | "disconnect"
     after_seconds: int
     reason: Reason
     argument: str = ""

@@ -317,6 +317,10 @@ SESSIONS: Mapping[str, tuple[str, str]] = {
     ),
     "power.on_disconnect": (N_("The power plan wants “%(action)s” when the user disconnects."), ""),
     "power.on_log_out": (N_("The power plan wants “%(action)s” when the user logs out."), ""),
+    "release.lock_after_idle": (N_("You did not use it for %(minutes)s min, so the screen is locked."), ""),
+    "release.disconnect_after_idle": (N_("You did not use it for %(minutes)s min, so you are disconnected."), ""),
+    "release.log_out_after_idle": (N_("You did not use it for %(minutes)s min, so you are logged out."), ""),
+    "power.on_idle": (N_("The power plan wants “%(action)s” when nobody uses the desktop."), ""),
     "power.on_release": (N_("The power plan wants “%(action)s” when the desktop is released."), ""),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 from portico.domain.model import AgentState, Desktop, Power, SessionState, Stage
 from portico.domain.states import Event
 from portico.errors import Invalid, Unauthenticated
-from portico.services import evidence, instances, power, provision
+from portico.services import evidence, idleness, instances, power, provision
 from portico.services.broker import Broker
 from portico.services.sessions import hash_secret
 from portico.store import agents, assignments, desktops, events, outbox, users
@@ -106,8 +106,9 @@ def report(broker: Broker, agent: AgentId, message: Mapping[str, Any]) -> dict[s
     desktop, row, fresh = looked
     if row.boot_id and row.boot_id != boot_id:
         _note_reboot(broker, desktop)
+    idle = _idle_seconds(message)
     for item in fresh:
-        _follow(broker, desktop, item)
+        _follow(broker, desktop, item, idle)
     if "sessions" in message:
         _keep_sessions(broker, desktop, _list(message, "sessions"))
     # The mark moves last: a broker that dies before it reads the report again, and events read twice change nothing.
@@ -174,14 +175,31 @@ def _is_port(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value < 65536
 
 
-def _follow(broker: Broker, desktop: Desktop, item: Mapping[str, Any]) -> None:
+def _idle_seconds(message: Mapping[str, Any]) -> dict[str, int]:
+    """Return for how long each session that a report shows has been idle, by its id."""
+    shown = message.get("sessions")
+    found: dict[str, int] = {}
+    for session in shown[:200] if isinstance(shown, list) else []:
+        seconds = session.get("idle_seconds") if isinstance(session, dict) else None
+        if isinstance(seconds, int) and not isinstance(seconds, bool) and 0 <= seconds < MAX_NUMBER:
+            found[str(session.get("id", ""))] = seconds
+    return found
+
+
+def _follow(broker: Broker, desktop: Desktop, item: Mapping[str, Any], idle: Mapping[str, int]) -> None:
     """Let one event of the agent move the assignment that it is about."""
-    event = EVENTS.get(str(item.get("kind")))
-    if event is None:
+    kind = str(item.get("kind"))
+    if kind not in EVENTS and kind not in ("idle", "active"):
         return
     assignment_id = _assignment_of(broker, desktop, str(item.get("user", "")))
-    if assignment_id is not None:
-        evidence.apply(broker, assignment_id, event, "agent")
+    if assignment_id is None:
+        return
+    if kind == "idle":
+        idleness.began(broker, assignment_id, idle.get(str(item.get("session", ""))))
+    elif kind == "active":
+        idleness.ended(broker, assignment_id)
+    else:
+        evidence.apply(broker, assignment_id, EVENTS[kind], "agent")
 
 
 def _assignment_of(broker: Broker, desktop: Desktop, user: str) -> str | None:

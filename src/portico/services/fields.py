@@ -35,6 +35,10 @@ def _minutes(title: str, help: str) -> Spec:
     return Spec(title, help, "minutes", 0, MINUTES_A_YEAR)
 
 
+def _idle(title: str) -> Spec:
+    return Spec(title, "Without keyboard and mouse, as the agent sees it. Empty: never.", "minutes", 5, MINUTES_A_YEAR)
+
+
 _POOL = {
     "name": NAME,
     "notes": NOTES,
@@ -149,14 +153,23 @@ _POLICY = {
     "assignments.release_plan_id": Spec("Release plan"),
 }
 
-_POWER_PLAN = {"name": NAME} | {
-    f"on_{event}{suffix}": spec
-    for event, title in (("disconnect", "a disconnect"), ("log_out", "a log-out"), ("release", "a release"))
-    for suffix, spec in (
-        ("", Spec(f"After {title}", choices=POWER_ACTIONS)),
-        ("_minutes", _minutes(f"Wait after {title}", "0 acts at once.")),
-    )
-}
+_POWER_PLAN = (
+    {"name": NAME}
+    | {
+        f"on_{event}{suffix}": spec
+        for event, title in (("disconnect", "a disconnect"), ("log_out", "a log-out"), ("release", "a release"))
+        for suffix, spec in (
+            ("", Spec(f"After {title}", choices=POWER_ACTIONS)),
+            ("_minutes", _minutes(f"Wait after {title}", "0 acts at once.")),
+        )
+    }
+    | {
+        "on_idle": Spec(
+            "When nobody touches keyboard and mouse", "An agent must run there, to see that.", choices=POWER_ACTIONS
+        ),
+        "on_idle_minutes": Spec("For so long", "", "minutes", 5, MINUTES_A_YEAR),
+    }
+)
 
 _RELEASE_PLAN = {
     "name": NAME,
@@ -166,6 +179,9 @@ _RELEASE_PLAN = {
     "delete_after_release": Spec("Delete the desktop when released", "Only where the desktop is deletable."),
     "release_if_never_connected_minutes": _minutes("Release if never connected within", "Empty: never."),
     "release_after_minutes": _minutes("Release in any case after", "Empty: never."),
+    "lock_after_idle_minutes": _idle("Lock the screen after"),
+    "disconnect_after_idle_minutes": _idle("Disconnect after"),
+    "log_out_after_idle_minutes": _idle("Log out after"),
 }
 
 DIRECTORY = {

@@ -4,12 +4,10 @@ from typing import Any
 
 from portico.domain.directories import DirectoryRecord, Identity
 from portico.domain.jobs import AssignmentTimer
-from portico.domain.model import Desktop
-from portico.errors import AgentUnreachable
-from portico.services import agent_channel
 from portico.services.broker import Broker
 from portico.services.directories import by_redirect, gate_of
 from portico.services.queueing import enqueue
+from portico.services.screen_lock import lock
 from portico.store import assignments, events
 from portico.store import directories as store
 from portico.store import sessions as session_store
@@ -60,26 +58,7 @@ def settle(broker: Broker, directory: DirectoryRecord, row: Any, identity: Ident
                 enqueue(broker, conn, "assignment_timer", timer, tenant_id=row.tenant_id)
     if directory.when_disabled == "lock":
         for _, desktop in held:
-            _lock(broker, desktop)
-
-
-def _lock(broker: Broker, desktop: Desktop) -> None:
-    """Ask the agent to lock the screen. A desktop without an agent, or without a locker, stays as it is, and that is told."""
-    try:
-        answer = agent_channel.command(broker, desktop.id, "lock", {"session": None})
-    except AgentUnreachable:
-        answer = {"ok": False}
-    if not answer.get("ok"):
-        with broker.db.write() as conn:
-            entry = events.Entry(
-                broker.now(),
-                "desktop.not_locked",
-                desktop.tenant_id,
-                level="warning",
-                params={"desktop": desktop.name},
-                desktop_id=desktop.id,
-            )
-            events.add(conn, entry)
+            lock(broker, desktop)
 
 
 def _tell(broker: Broker, conn: Any, directory: DirectoryRecord, row: Any, code: str) -> None:

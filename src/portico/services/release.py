@@ -6,11 +6,12 @@ from portico import faults
 from portico.domain.access import Actor, Level
 from portico.domain.assign import hand_over, has_left
 from portico.domain.explain import as_json
+from portico.domain.idle import still_holds
 from portico.domain.jobs import AssignmentTimer, DesktopPower, OfDesktop, OfPool
 from portico.domain.model import Assignment, AssignmentState, Desktop, PowerAction, Reason, Stage
 from portico.domain.states import USABLE, Event
 from portico.errors import AgentUnreachable, Denied, NotFound
-from portico.services import agent_channel, deletion, endings, evidence, settling
+from portico.services import agent_channel, deletion, endings, evidence, idleness, settling
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.guards import require
@@ -83,7 +84,7 @@ def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> float | None:
         if settling.must_wait(broker, conn, desktop.id):
             return settling.AGAIN_SECONDS
         never_used = timer.reason == "release.never_connected" and assignment.state is not AssignmentState.ASSIGNED
-        if never_used:
+        if never_used or not still_holds(timer.reason, assignment, desktop):
             return None
         if timer.action == "power":
             if not _is_in_others_hands(assignment, desktop):
@@ -93,6 +94,8 @@ def fire(broker: Broker, timer: AssignmentTimer, claim: Claim) -> float | None:
     # Who reconnects at this very moment raises the epoch: then what the timer wanted is not done.
     if timer.action == "log_out":
         end_session(broker, assignment, desktop, "broker", timer.epoch)
+    elif timer.action in ("lock", "disconnect"):
+        idleness.act(broker, timer, assignment, desktop)
     else:
         reason = Reason(timer.reason, {"minutes": timer.minutes})
         evidence.apply(broker, assignment.id, Event.RELEASE, "broker", reason, timer.epoch)

@@ -147,6 +147,8 @@ JOB_KINDS = {
 TIMERS = {
     "release": N_("It is taken back"),
     "log_out": N_("The person is logged out"),
+    "lock": N_("The screen is locked"),
+    "disconnect": N_("The person is disconnected"),
     "power:shutdown": N_("It is shut down"),
     "power:stop": N_("Its power is cut"),
     "power:suspend": N_("It is suspended"),
@@ -160,6 +162,15 @@ TO_ADMINISTRATORS = {
     "release.after_log_out": N_("The release plan takes it back %(minutes)s min after log-out."),
     "release.never_connected": N_("The release plan takes back what is not opened within %(minutes)s min."),
     "release.max_duration": N_("The release plan takes it back after %(minutes)s min in any case."),
+    "release.lock_after_idle": N_(
+        "The release plan locks the screen after %(minutes)s min without keyboard and mouse."
+    ),
+    "release.disconnect_after_idle": N_(
+        "The release plan disconnects people after %(minutes)s min without keyboard and mouse."
+    ),
+    "release.log_out_after_idle": N_(
+        "The release plan logs people out after %(minutes)s min without keyboard and mouse."
+    ),
     "assignment.ended": N_("The desktop is no longer this person's."),
 }
 IN_USE = Word(N_("In use"), USE, "circle-dot")

@@ -238,13 +238,14 @@ _AREAS = (
     ),
     Area(
         "power-plans", N_("Power plans"), N_("power plan"), "power", "plans",
-        N_("A power plan says what happens to a desktop's power after a disconnect, a log-out or a release."),
+        N_("A power plan says what happens to a desktop's power after a disconnect, a log-out or a release, or when nobody uses it."),
         (_name(), Column("on_disconnect", N_("After disconnect"), sorts=False), Column("on_log_out", N_("After log-out"), sorts=False),
          Column("on_release", N_("After release"), sorts=False), Column("updated_at", N_("Changed"), "time")),
         (Section(N_("Power plan"), ("name",)),
          Section(N_("After a disconnect"), ("on_disconnect", "on_disconnect_minutes")),
          Section(N_("After a log-out"), ("on_log_out", "on_log_out_minutes")),
-         Section(N_("After a release"), ("on_release", "on_release_minutes"))),
+         Section(N_("After a release"), ("on_release", "on_release_minutes")),
+         Section(N_("While it is not used"), ("on_idle", "on_idle_minutes"))),
         create=N_("Create power plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("on_disconnect", "on_log_out"), topics="plans",
     ),
     Area(
@@ -257,6 +258,8 @@ _AREAS = (
          Section(N_("When it is taken back"), (
              "release_after_log_out_minutes", "log_out_after_disconnect_minutes", "release_after_disconnect_minutes",
              "release_if_never_connected_minutes", "release_after_minutes")),
+         Section(N_("While it is not used"), (
+             "lock_after_idle_minutes", "disconnect_after_idle_minutes", "log_out_after_idle_minutes")),
          Section(N_("What happens then"), ("delete_after_release",))),
         create=N_("Create release plan"), deletes=True, group=PLANS, family=N_("Plans"), facts=("release_after_log_out_minutes", "release_after_disconnect_minutes"), topics="plans",
     ),
