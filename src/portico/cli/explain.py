@@ -22,6 +22,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("user", help="login name, with its domain where people come from directories")
     parser.add_argument("--client", default="", metavar="ADDRESS", help="address of the device")
     parser.add_argument("--system", default="", help="windows, macos, linux, chromeos, android or ios")
+    parser.add_argument("--name", default="", help="name of the device")
+    parser.add_argument("--mac", default="", help="address of its network card")
+    parser.add_argument("--os-version", default="", metavar="VERSION", help="version of its system")
+    parser.add_argument("--maker", default="", help="its maker")
+    parser.add_argument("--model", default="", help="its model")
+    parser.add_argument("--software", default="", help="the browser or program, such as “Firefox 128”")
     parser.add_argument("--kind", choices=("web", "connect"), default="web", help="default: %(default)s")
     parser.add_argument("--entrance", default="", metavar="HOST", help="by which name of the portal they come")
     parser.add_argument("--at", default="", metavar="TIME", help="ISO 8601 with its zone; now when left out")
@@ -31,7 +37,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(client: Client, given: argparse.Namespace) -> int:
-    names = ("user", "client", "system", "kind", "entrance", "at")
+    names = (
+        "user", "client", "system", "kind", "entrance", "at", "name", "mac", "os_version", "maker", "model", "software",
+    )  # fmt: skip
     found = client.get("explain", {name: value for name in names if (value := getattr(given, name))})
     text = json.dumps(found, indent=2, ensure_ascii=False) if given.format == "json" else "\n".join(_lines(found))
     sys.stdout.write(text + "\n")

@@ -4,7 +4,6 @@ import argparse
 import getpass
 import json
 import os
-import socket
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from portico.cli.api import Address, Client, pinned
+from portico.cli.device import describe
 from portico.cli.running import guarded
 from portico.errors import Invalid
 
@@ -80,11 +80,12 @@ def _login(argv: Sequence[str]) -> int:
     url = (chosen.url or os.environ.get("PORTICO_URL") or stored.get("last") or DEFAULT_URL).rstrip("/")
     ca = _ca(chosen) or (pinned(url, chosen.ca_fingerprint) if chosen.ca_fingerprint else "")
     ca = ca or stored.get("logins", {}).get(url, {}).get("ca_pem", "")
+    device = describe(stored_at().parent)
     if chosen.device:
-        answer = _by_device(Client(Address(url, ca)))
+        answer = _by_device(Client(Address(url, ca)), device)
         return _keep(stored, url, ca, answer)
     name = chosen.username or _ask("User name: ")
-    body = {"username": name, "password": _password(chosen.password_file)} | (
+    body = {"username": name, "password": _password(chosen.password_file), "client": device} | (
         {"domain": chosen.domain} if chosen.domain else {}
     )
     broker = Client(Address(url, ca))
@@ -99,9 +100,9 @@ def _login(argv: Sequence[str]) -> int:
     return _keep(stored, url, ca, answer)
 
 
-def _by_device(broker: Client) -> Mapping[str, Any]:
+def _by_device(broker: Client, device: Mapping[str, Any]) -> Mapping[str, Any]:
     """Let somebody say yes in a browser, and wait for it."""
-    begun = broker.call("POST", "login/device", {"name": f"portico on {socket.gethostname()}"})
+    begun = broker.call("POST", "login/device", {"name": f"portico on {device['name']}", "client": device})
     sys.stderr.write(f"Open {begun['verification_uri']} in a browser and type {begun['user_code']}\n")
     answer: Mapping[str, Any] = {}
     while "token" not in answer:

@@ -16,7 +16,7 @@ class Level(StrEnum):
 # The areas of the console: one per noun of the REST interface that an administrator handles.
 AREAS = (
     "centers", "images", "desktops", "pools", "policies", "plans", "locations", "directories", "roles", "users",
-    "tenants", "sessions", "shadowing", "recordings", "gateways", "brokers", "jobs", "events", "settings",
+    "tenants", "clients", "sessions", "shadowing", "recordings", "gateways", "brokers", "jobs", "events", "settings",
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from portico.domain.axes import PowerAction as PowerAction
 from portico.domain.axes import SessionState as SessionState
 from portico.domain.axes import Stage as Stage
 from portico.domain.axes import Status as Status
+from portico.domain.client import Client as Client
 from portico.domain.protocol_plan import ProtocolPlan as ProtocolPlan
 
 
@@ -43,19 +44,6 @@ class User:
     directory: str = "local"
     barred: bool = False  # their directory does not let them in any more
     second_factor: bool = False  # they have set one up
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """The device in front of a person, as far as we know it."""
-
-    address: str
-    kind: str = "web"  # "web" | "connect" | "pcoip" | "api"
-    name: str = ""
-    os: str = ""
-    user_agent: str = ""
-    entrance: str = ""  # the origin of ours by which it came
-    tunnels: bool = False  # it comes by a tunnel, so that no port is opened for it
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
@@ -17,13 +18,14 @@ COMPARE: Mapping[str, Callable[[str, str], bool]] = {
     "ct": lambda value, text: text in value,
     "bw": lambda value, text: value.startswith(text),
     "ew": lambda value, text: value.endswith(text),
-    "gt": lambda value, text: _number(value) > _number(text),
-    "lt": lambda value, text: _number(value) < _number(text),
+    "gt": lambda value, text: _compare(value, text) > 0,
+    "lt": lambda value, text: _compare(value, text) < 0,
 }
 OPPOSITE: Mapping[str, str] = {"ne": "eq", "nc": "ct"}
 IN_NETWORK = frozenset({"ip", "np"})
 OPERATORS = (*COMPARE, *OPPOSITE, *sorted(IN_NETWORK))
 MAX_RULES = 50
+VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}", re.ASCII)
 
 
 def check(join: str, lines: Iterable[Rule], known: Iterable[str], addresses: frozenset[str]) -> dict[str, str]:
@@ -65,8 +67,8 @@ def check_line(line: Rule, known: Iterable[str], addresses: frozenset[str]) -> d
         wrong["operator"] = "A network can be compared with an address only."
     if line.operator in IN_NETWORK and _network(line.text) is None:
         wrong["text"] = "Write a network such as 10.1.0.0/16 or 2001:db8::/32."
-    elif line.operator in ("gt", "lt") and math.isnan(_number(line.text)):
-        wrong["text"] = "Write a number."
+    elif line.operator in ("gt", "lt") and math.isnan(_number(line.text)) and not VERSION.fullmatch(line.text):
+        wrong["text"] = "Write a number, or a version such as 10.15.7."
     elif not line.text and line.operator in ("ct", "nc", "bw", "ew"):
         wrong["text"] = "Write what to look for."
     return wrong
@@ -85,6 +87,19 @@ def _network(text: str) -> Network | None:
         return ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:
         return None
+
+
+def _compare(one: str, other: str) -> float:
+    """Return a number above, below or at 0 as one is more, less or the same; NaN where they cannot be compared.
+
+    Numbers are compared as such; with more than one dot they are versions, part by part: 10.15.7 is more than 10.9.
+    """
+    if one.count(".") > 1 or other.count(".") > 1:
+        if not (VERSION.fullmatch(one) and VERSION.fullmatch(other)):
+            return math.nan
+        mine, theirs = ([int(part) for part in text.split(".")] for text in (one, other))
+        return (mine > theirs) - (mine < theirs)
+    return _number(one) - _number(other)
 
 
 def _number(text: str) -> float:

@@ -11,7 +11,7 @@ from portico.domain.directories import DirectoryRecord
 from portico.domain.explain import as_json
 from portico.domain.login import Lockout, after_failure
 from portico.domain.model import Client, Reason, User
-from portico.services import sessions
+from portico.services import clients, sessions
 from portico.services.broker import Broker
 from portico.services.sessions import Given, Key, SignedIn
 from portico.store import events, users
@@ -70,8 +70,9 @@ def attempt(broker: Broker, name: str, password: str, client: Client, kind: str 
 
 
 def enter(broker: Broker, conn: Connection, wanted: Attempt, user: User, given: Given) -> None:
-    """Open the session and write down that somebody came: two statements."""
+    """Open the session and write down that somebody came, and where: three statements."""
     sessions.open_session(broker, conn, user, wanted.client, wanted.key, given)
+    clients.saw(broker, conn, user, wanted.client)
     params = {"address": wanted.client.address, "policy": given.policy.name}
     entry = events.Entry(
         broker.now(), "login.ok", user.tenant_id, user.login_name, params=params, reason=given.reason, user_id=user.id,

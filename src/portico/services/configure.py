@@ -17,7 +17,7 @@ from portico.services.changes import announce, follow, register, renumber
 from portico.services.configure_agents import JoinKeys, WaitingAgents
 from portico.services.configure_centers import Centers
 from portico.services.configure_directories import Directories
-from portico.services.configure_fleet import Desktops, GatewayGroups, Gateways, Locations, Recordings
+from portico.services.configure_fleet import Clients, Desktops, GatewayGroups, Gateways, Locations, Recordings
 from portico.services.configure_people import Roles, Tenants, Tokens, Users
 from portico.services.configure_policies import Plans, Policies
 from portico.services.configure_pools import Pools
@@ -35,7 +35,7 @@ _WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
         "centers": Centers(), "directories": Directories(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
         "release-plans": Plans(), "roles": Roles(), "users": Users(), "tenants": Tenants(), "desktops": Desktops(),
-        "gateways": Gateways(), "gateway-groups": GatewayGroups(), "locations": Locations(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
+        "gateways": Gateways(), "gateway-groups": GatewayGroups(), "locations": Locations(), "clients": Clients(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
     }
 )  # fmt: skip
 # What brokers keep in memory; a change of anything else needs no new configuration number.

@@ -204,6 +204,26 @@ def _refuse_shared(actor: Actor, tenant_id: str | None) -> None:
         raise Denied("Gateways serve all tenants. Ask an administrator of the deployment.")
 
 
+class Clients(Writer):
+    """Devices, which come by themselves at the first log-in; forgotten, they come again."""
+
+    def form_values(self, conn: Connection, row: Any) -> dict[str, Any]:
+        """Return what can be changed."""
+        return {"name": row.name, "notes": row.notes}
+
+    def check(self, write: Write) -> dict[str, str]:
+        """Any name will do: two devices may say the same of themselves."""
+        return {} if write.values["name"].strip() else {"name": "Fill this in."}
+
+    def row(self, write: Write) -> dict[str, Any]:
+        """Return the columns."""
+        return dict(write.values)
+
+    def delete(self, write: Write) -> dict[str, Any]:
+        """Forget it; sessions that were opened at it go on."""
+        return {"deleted": write.conn.execute(t.clients.delete().where(t.clients.c.id == write.id)).rowcount}
+
+
 class Recordings(Writer):
     """Recordings, which are only ever deleted; the file goes with the next sweep, or now."""
 

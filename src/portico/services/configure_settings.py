@@ -33,6 +33,9 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType(
     {
         "logs.days": Setting("Keep events for", "Older ones are removed once a day.", 30, 1, 3650, "days"),
         "recordings.days": Setting("Keep recordings for", "Older ones are deleted once a day.", 90, 1, 3650, "days"),
+        "clients.days": Setting(
+            "Keep clients for", "A device at which nobody has logged in for so long is forgotten.", 180, 1, 3650, "days"
+        ),
         "time.zone": Setting(
             "Time zone", "By which pools read their windows of time, such as Europe/Berlin.", "UTC", 1, 60, is_zone=True
         ),

@@ -5,7 +5,7 @@ However people log in, by a provider, with a second factor, over a slow director
 
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from sqlalchemy import delete, func, insert, select, update
@@ -15,7 +15,7 @@ from portico.domain.directories import LOCAL
 from portico.domain.login import locked_for
 from portico.domain.model import Client, Reason
 from portico.errors import Denied, NotFound, RateLimited, Unavailable
-from portico.services import sessions
+from portico.services import clients, sessions
 from portico.services.attempts import MAX_ADDRESS, Refused, count_name, lockout_of
 from portico.services.broker import Broker
 from portico.services.sessions import Given, Key, SignedIn
@@ -53,7 +53,7 @@ def begin(broker: Broker, client: Client) -> Begun:
     d = t.device_logins.c
     values = {
         "id": key.id, "secret_hash": sessions.hash_secret(key.secret), "client_address": client.address[:MAX_ADDRESS],
-        "client_name": client.name[:100], "state": "waiting", "created_at": now,
+        "client_name": client.name[:100], "client": clients.kept(client), "state": "waiting", "created_at": now,
     }  # fmt: skip
     for _ in range(3):
         code = "".join(secrets.choice(LETTERS) for _ in range(LENGTH))
@@ -101,8 +101,9 @@ def decide(broker: Broker, me: SignedIn, user_code: str, *, approve: bool) -> No
             raise NotFound("Somebody has answered already.")
         if approve:
             given = Given(me.policy, None if me.user.directory == LOCAL else me.role.id)
-            client = Client(asked.client_address, "api", asked.client_name)
+            client = replace(clients.read(row.client or {}, asked.client_address), name=asked.client_name)
             sessions.open_session(broker, conn, me.user, client, Key(row.id, "", "api", row.secret_hash), given)
+            clients.saw(broker, conn, me.user, client)
         params = {"address": asked.client_address, "program": asked.client_name}
         code = "login.program_let_in" if approve else "login.program_kept_out"
         entry = events.Entry(

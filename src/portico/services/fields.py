@@ -332,8 +332,12 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "join": Spec("Match", "Whether all conditions must hold, or any one.", choices=("and", "or")),
         "conditions": Spec("Conditions", "None: every client."),
         "conditions.attribute": Spec("Attribute", choices=tuple(ATTRIBUTES)),
-        "conditions.operator": Spec("Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "ip", "np")),
-        "conditions.text": Spec("Value", "An operating system is windows, macos, linux, chromeos, android or ios."),
+        "conditions.operator": Spec("Condition", choices=("eq", "ne", "ct", "nc", "bw", "ew", "gt", "lt", "ip", "np")),
+        "conditions.text": Spec(
+            "Value",
+            "An operating system is windows, macos, linux, chromeos, android or ios; a network card is written 52:54:00:12:34:56. "
+            "Only the address is seen by Portico; all else is what the device says of itself.",
+        ),
         "gateway_group_id": Spec(
             "Through the gateways of", "Empty: any that reach the desktop. A protocol plan that names a group wins."
         ),
@@ -341,6 +345,10 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
             "No gateway needed",
             "Clients of a device go to the desktop's own address from there. Browsers always come through a gateway.",
         ),
+    },
+    "clients": {
+        "name": Spec("Name", "Of the device, for administrators. At first what it says itself.", longest=100),
+        "notes": NOTES,
     },
     "gateway-groups": {
         "name": NAME,

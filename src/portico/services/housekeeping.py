@@ -12,7 +12,7 @@ from portico.domain import pools as pool_rules
 from portico.services import idempotency, provision, recordings
 from portico.services.broker import Broker
 from portico.services.configure_settings import value_of
-from portico.store import desktops, directories, fleet, founding, jobs, outbox, pools, purging, users, waiting
+from portico.store import clients, desktops, directories, fleet, founding, jobs, outbox, pools, purging, users, waiting
 from portico.store.scope import System
 
 JOB_DAYS = 7
@@ -50,6 +50,7 @@ def purge(broker: Broker) -> dict[str, int]:
     with broker.db.read() as conn:
         tenants = founding.list_tenants(conn)
         days = {tenant_id: int(value_of(conn, tenant_id, "logs.days")) for tenant_id in tenants}
+        known = {tenant_id: int(value_of(conn, tenant_id, "clients.days")) for tenant_id in tenants}
         watched = {tenant_id: int(value_of(conn, tenant_id, "recordings.days")) for tenant_id in tenants}
     with broker.db.write() as conn:
         removed.update(purging.purge_common(conn, now - timedelta(days=max(days.values(), default=0)), now))
@@ -62,6 +63,7 @@ def purge(broker: Broker) -> dict[str, int]:
     for tenant_id, kept in days.items():
         with broker.db.write() as conn:
             removed.update(purging.purge(conn, tenant_id, now - timedelta(days=kept)))
+            removed["clients"] += clients.purge(conn, tenant_id, now - timedelta(days=known[tenant_id]))
         removed["recordings"] += recordings.purge(broker, tenant_id, watched[tenant_id])
     recordings.sweep(broker)
     return dict(removed)

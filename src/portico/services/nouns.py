@@ -109,6 +109,14 @@ class DesktopForm:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientForm:
+    """What may be changed of a device by hand."""
+
+    name: str
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayForm:
     """What may be changed of a gateway."""
 
@@ -179,6 +187,15 @@ def _held_by(text: str) -> ColumnElement[bool]:
     person = (t.users.c.id == text) | (t.users.c.login_name == text.casefold())
     held = select(t.assignments.c.desktop_id).join(t.users, t.users.c.id == t.assignments.c.user_id)
     return t.desktops.c.id.in_(held.where(person, t.assignments.c.released_at.is_(None)))
+
+
+def _held_at(text: str) -> ColumnElement[bool]:
+    person = (t.users.c.id == text) | (t.users.c.login_name == text.casefold())
+    return t.clients.c.user_id.in_(select(t.users.c.id).where(person))
+
+
+def _starts(column: ColumnElement[Any]) -> Filter:
+    return lambda text: column.istartswith(text, autoescape=True)
 
 
 def _form(title: str, record: type, noun: str, *leave_out: str) -> type[BaseModel]:
@@ -263,9 +280,21 @@ _ALL = (
     ),
     Noun(
         "sessions", "Sessions", "sessions", t.sessions,
-        ("id", "user_id", "kind", "client_address", "client", "created_at", "seen_at", "expires_at", "ended_at", "end_reason"),
+        ("id", "user_id", "kind", "client_address", "client", "client_id", "created_at", "seen_at", "expires_at", "ended_at", "end_reason"),
         search=("client_address",), sorts=("created_at", "seen_at"),
-        filters={"user": _equals(_s.user_id), "kind": _equals(_s.kind), "open": lambda text: _s.ended_at.is_(None)}, actions=("end",),
+        filters={"user": _equals(_s.user_id), "client": _equals(_s.client_id), "kind": _equals(_s.kind), "open": lambda text: _s.ended_at.is_(None)}, actions=("end",),
+    ),
+    Noun(
+        "clients", "Clients", "clients", t.clients,
+        ("id", "name", "kind", "os", "os_version", "maker", "model", "macs", "software", "address", "user_id", "notes", "seen_at", "version",
+         "created_at", "updated_at"),
+        None, _form("ClientForm", ClientForm, "clients"),
+        search=("name", "address", "maker", "model", "software"), sorts=("name", "seen_at", "created_at", "address"),
+        filters={
+            "user": _held_at, "kind": _equals(t.clients.c.kind), "os": _equals(t.clients.c.os), "software": _starts(t.clients.c.software),
+            "maker": _starts(t.clients.c.maker),
+        },
+        may_delete=True,
     ),
     Noun(
         "recordings", "Recordings", "recordings", t.recordings,

@@ -13,6 +13,7 @@ from portico.domain.access import Actor
 from portico.domain.directories import LOCAL
 from portico.domain.model import Client, Policy, Role, User
 from portico.errors import Invalid, NotFound
+from portico.services import clients
 from portico.services.broker import Broker
 from portico.store import events, users
 from portico.store import sessions as store
@@ -129,13 +130,8 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
         pending=given.pending or None,
         granted=given.reason,
         client_address=client.address,
-        client={
-            "kind": client.kind,
-            "name": client.name,
-            "os": client.os,
-            "user_agent": client.user_agent[:300],
-            "entrance": client.entrance,
-        },
+        client=clients.kept(client),
+        client_id=clients.id_of(user.tenant_id, client.device),
         created_at=now,
         seen_at=now,
         expires_at=now + timedelta(hours=policy.session_hours),
@@ -216,16 +212,9 @@ def _signed_in(
         expires_at=expires_at,
         csrf=csrf_of(secret),
         preferences=row.u_preferences or {},
-        client=_client(getattr(row, "client", None) or {}, address),
+        client=clients.read(getattr(row, "client", None) or {}, address),
         pending=getattr(row, "pending", None) or "",
     )
-
-
-def _client(kept: Mapping[str, Any], address: str) -> Client:
-    kind, name, os, agent, entrance = (
-        str(kept.get(key, "")) for key in ("kind", "name", "os", "user_agent", "entrance")
-    )
-    return Client(address, kind or "api", name, os, agent, entrance)
 
 
 class _UserColumns:

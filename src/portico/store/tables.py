@@ -15,6 +15,7 @@ from portico.store.tables_agents import join_keys as join_keys
 from portico.store.tables_agents import waiting_agents as waiting_agents
 from portico.store.tables_people import api_tokens as api_tokens
 from portico.store.tables_people import attempts as attempts
+from portico.store.tables_people import clients as clients
 from portico.store.tables_people import device_logins as device_logins
 from portico.store.tables_people import passkeys as passkeys
 from portico.store.tables_people import recovery_codes as recovery_codes

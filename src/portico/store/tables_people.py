@@ -62,6 +62,7 @@ sessions = Table(  # portal log-ins and API tokens of people
     Column("granted", Json),  # by which rule, as domain.explain writes it
     Column("client_address", Word, nullable=False),
     Column("client", Json, nullable=False),
+    Column("client_id", Id),  # the device that they logged in at, where it has a name to be known by
     Column("created_at", UTCDateTime, nullable=False),
     Column("seen_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime, nullable=False),
@@ -69,6 +70,33 @@ sessions = Table(  # portal log-ins and API tokens of people
     Column("ended_at", UTCDateTime),
     Column("end_reason", Word, nullable=False),
     Index("ix_sessions_user", "user_id", "ended_at"),
+    Index("ix_sessions_client", "client_id", "created_at"),
+)
+
+clients = Table(  # devices at which people have logged in
+    "clients",
+    metadata,
+    Column(
+        "id", Id, primary_key=True
+    ),  # of the tenant and the name that the device keeps, so that nobody needs to ask for it
+    _tenant(),
+    Column("name", Name, nullable=False),
+    Column("kind", Word, nullable=False),  # web | connect | api
+    Column("os", Word, nullable=False),
+    Column("os_version", Word, nullable=False),
+    Column("maker", Name, nullable=False),
+    Column("model", Name, nullable=False),
+    Column("macs", Json, nullable=False),
+    Column("software", Name, nullable=False),
+    Column("address", Word, nullable=False),
+    Column("user_id", Id, ForeignKey("users.id"), nullable=False),  # who logged in there last
+    Column("notes", Prose, nullable=False),
+    Column("seen_at", UTCDateTime, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("updated_at", UTCDateTime, nullable=False),
+    Index("ix_clients_user", "user_id", "seen_at"),
+    Index("ix_clients_tenant", "tenant_id", "seen_at"),
 )
 
 device_logins = Table(  # programs that somebody lets in from a browser (RFC 8628)
@@ -79,6 +107,7 @@ device_logins = Table(  # programs that somebody lets in from a browser (RFC 862
     Column("user_code", Word, nullable=False),
     Column("client_address", Word, nullable=False),
     Column("client_name", Name, nullable=False),
+    Column("client", Json),  # what it says of its device
     Column("state", Word, nullable=False),  # waiting | approved | denied
     Column("created_at", UTCDateTime, nullable=False),
 )

@@ -52,6 +52,8 @@ WRITTEN: Mapping[str, str] = {
     "directory.changed": N_("%(actor)s changed the directory %(name)s."),
     "directory.deleted": N_("%(actor)s deleted the directory %(name)s."),
     "directory.restored": N_("%(actor)s restored the directory %(name)s."),
+    "client.changed": N_("%(actor)s changed the client %(name)s."),
+    "client.deleted": N_("%(actor)s let the client %(name)s be forgotten."),
     "location.created": N_("%(actor)s created the location %(name)s."),
     "location.changed": N_("%(actor)s changed the location %(name)s."),
     "location.deleted": N_("%(actor)s deleted the location %(name)s."),

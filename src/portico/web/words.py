@@ -173,6 +173,11 @@ TO_ADMINISTRATORS = {
     ),
     "assignment.ended": N_("The desktop is no longer this person's."),
 }
+CLIENT_KINDS = {"web": N_("Browser"), "api": N_("Program"), "connect": N_("Program")}
+SYSTEM_WORDS = {
+    "windows": N_("Windows"), "macos": N_("macOS"), "linux": N_("Linux"), "chromeos": N_("ChromeOS"), "android": N_("Android"),
+    "ios": N_("iOS"),
+}  # fmt: skip
 IN_USE = Word(N_("In use"), USE, "circle-dot")
 FREE = Word(N_("Ready"), READY, "circle-check")
 MAINTENANCE = Word(N_("Maintenance"), OFF, "wrench")

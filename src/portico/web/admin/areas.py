@@ -57,7 +57,7 @@ def _name(label: str = N_("Name"), name: str = "name") -> Column:
 
 CENTERS = ("centers", "leaks")
 DESKTOPS = ("desktops", "waiting-agents", "join-keys")
-SESSIONS = ("desktop-sessions", "sessions", "recordings")
+SESSIONS = ("desktop-sessions", "sessions", "clients", "recordings")
 GATEWAYS = ("gateways", "gateway-groups")
 PLANS = ("protocol-plans", "power-plans", "release-plans")
 
@@ -307,6 +307,15 @@ _AREAS = (
          Column("created_at", N_("Since"), "time"), Column("seen_at", N_("Last seen"), "time", sorts=False),
          Column("expires_at", N_("Ends at the latest"), "time", sorts=False), Column("end", "", "end", sorts=False)),
         sort="-created_at", group=SESSIONS, family=N_("Sessions"), facts=("client_address", "seen_at"), topics="sessions",
+    ),
+    Area(
+        "clients", N_("Clients"), N_("client"), "laptop", "clients",
+        N_("Devices at which people have logged in. A record says what a device tells of itself; locations may ask for that."),
+        (_name(), Column("system", N_("Operating system"), sorts=False), Column("software", N_("Software"), sorts=False), Column("device", N_("Device"), sorts=False),
+         Column("address", N_("Address"), "mono"), Column("user", N_("Last user"), sorts=False), Column("seen_at", N_("Last seen"), "time")),
+        (Section(N_("Client"), ("name", "notes")),),
+        (("kind:web", N_("Browsers")), ("kind:api", N_("Programs"))),
+        deletes=True, sort="-seen_at", facts=("user", "seen_at"), topics="clients", group=SESSIONS, family=N_("Sessions"),
     ),
     Area(
         "recordings", N_("Recordings"), N_("recording"), "video", "recordings",

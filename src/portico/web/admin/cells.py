@@ -8,7 +8,7 @@ from markupsafe import Markup
 from portico.domain import access
 from portico.domain.access import Actor
 from portico.domain.jobs import KINDS
-from portico.services import configure, naming
+from portico.services import clients, configure, naming
 from portico.services.broker import Broker
 from portico.services.configure import Query
 from portico.services.naming import Named
@@ -17,7 +17,7 @@ from portico.web.admin.areas import AREAS, Area
 from portico.web.admin.kinds import KINDS as KIND_WORDS
 from portico.web.forms import Option, get
 from portico.web.rendering import as_time, translate
-from portico.web.words import job_word
+from portico.web.words import CLIENT_KINDS, SYSTEM_WORDS, job_word
 
 ALL = 500
 # The column of a list → the reference behind it and the noun that names it.
@@ -33,6 +33,7 @@ REFERENCES = {
     "leaks": {"center": ("center_id", "centers")},
     "join-keys": {"center": ("center_id", "centers")},
     "sessions": {"user": ("user_id", "users")},
+    "clients": {"user": ("user_id", "users")},
     "policies": {"pool_names": ("assignments", "pools")},
 }
 
@@ -61,6 +62,12 @@ def with_names(broker: Broker, actor: Actor, area: Area, items: Sequence[Mapping
             row["center"] = item.get("center_name", "")
         if area.noun == "directories":
             row["kind_name"] = translate(KIND_WORDS[item["kind"]][0]) if item["kind"] in KIND_WORDS else item["kind"]
+        if area.noun == "clients":
+            row["system"] = f"{translate(SYSTEM_WORDS.get(item['os'], ''))} {item['os_version']}".strip()
+            row["device"] = f"{item['maker']} {item['model']}".strip()
+            row["kind_name"] = translate(CLIENT_KINDS.get(item["kind"], ""))
+            where = broker.snapshots.get().location_of(actor.tenant_id, clients.of_record(item))
+            row["location"] = where.name if where else ""
         if area.noun == "recordings":
             row["megabytes"] = round(item["bytes"] / 1e6, 1) if item["bytes"] else ""
         if area.noun in ("gateways", "brokers"):

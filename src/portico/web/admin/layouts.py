@@ -69,7 +69,8 @@ WORDS = {
 # Words of one field, where the same value means something else in another.
 FIELD_WORDS = {
     "conditions.attribute": {
-        "address": N_("Address"), "kind": N_("Kind of client"), "os": N_("Operating system"), "name": N_("Name of the device"),
+        "address": N_("Address"), "kind": N_("Kind of client"), "os": N_("Operating system"), "os_version": N_("Version of the system"),
+        "maker": N_("Maker"), "model": N_("Model"), "mac": N_("Network card"), "software": N_("Software"), "name": N_("Name of the device"),
         "user_agent": N_("What the browser says it is"), "entrance": N_("Address where the person logged in"),
     },
     "when_disabled": {"keep": N_("Keep what is open"), "lock": N_("Lock their desktops"), "log_out": N_("Log out everywhere")},
@@ -79,7 +80,7 @@ FIELD_WORDS = {
 AREA_WORDS = {
     "centers": N_("Centers"), "images": N_("Images"), "desktops": N_("Desktops"), "pools": N_("Pools"), "policies": N_("Policies"),
     "plans": N_("Plans"), "locations": N_("Locations"), "directories": N_("Directories"), "roles": N_("Roles"), "users": N_("Users"),
-    "tenants": N_("Tenants"), "sessions": N_("Sessions"), "shadowing": N_("Joining sessions"), "recordings": N_("Recordings"), "gateways": N_("Gateways"), "brokers": N_("Brokers"), "jobs": N_("Jobs"),
+    "tenants": N_("Tenants"), "clients": N_("Clients"), "sessions": N_("Sessions"), "shadowing": N_("Joining sessions"), "recordings": N_("Recordings"), "gateways": N_("Gateways"), "brokers": N_("Brokers"), "jobs": N_("Jobs"),
     "events": N_("Events"), "settings": N_("Settings"),
 }  # fmt: skip
 # Nouns of several kinds, each with settings of its own.

@@ -8,9 +8,10 @@ from starlette.responses import JSONResponse, Response
 
 from portico.services import device_login
 from portico.services.attempts import Refused
+from portico.web import devices
 from portico.web.api.described import answers, errors, record, takes
 from portico.web.api.session import TOKEN, arrived, text
-from portico.web.caller import Body, broker_of, client_of
+from portico.web.caller import Body, broker_of
 from portico.web.problems import refused
 
 router = APIRouter(tags=["Session"])
@@ -27,8 +28,8 @@ _BEGUN = record(
 def begin(request: Request, body: Body) -> Response:
     """Answer a code for people and a key for the program."""
     broker = broker_of(request)
-    name = text(body, "name", longest=100, required=False)
-    begun = device_login.begin(broker, replace(client_of(request), name=name))
+    name, client = text(body, "name", longest=100, required=False), devices.program(request, body)
+    begun = device_login.begin(broker, replace(client, name=name or client.name))
     page = f"{broker.config.public_url.rstrip('/')}/device"
     shown = {
         "device_code": begun.key.value, "user_code": begun.user_code, "verification_uri": page,

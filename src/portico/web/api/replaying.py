@@ -30,6 +30,7 @@ def _parameter(name: str, text: str, *, required: bool = False) -> dict[str, Any
     }
 
 
+_SAID = ("name", "os_version", "maker", "model", "software")
 _REPLAYED = record(
     "user at rule groups role policy location offers refusals", **dict.fromkeys(("user", "at", "role", "policy", "location"), "string"),
     refusal="object", rule="object", groups="array", offers="array", refusals="array",
@@ -38,6 +39,12 @@ _ASKED = [
     _parameter("user", "Login name or id.", required=True),
     _parameter("client", "Address of the device; empty: unknown."),
     _parameter("system", "windows, macos, linux, chromeos, android or ios."),
+    _parameter("name", "Name of the device."),
+    _parameter("mac", "Address of its network card."),
+    _parameter("os_version", "Version of its system."),
+    _parameter("maker", "Its maker."),
+    _parameter("model", "Its model."),
+    _parameter("software", "The browser or program, such as Firefox 128."),
     _parameter("kind", '"web" (default) or "connect".'),
     _parameter("entrance", "Host by which the portal is used."),
     _parameter("at", "As of this moment, ISO 8601 with its zone; empty: now."),
@@ -58,8 +65,13 @@ def explain(request: Request, me: Me) -> Response:
 
 def client_from(request: Request) -> Client:
     """Return the device that the query describes."""
-    asked = {name: request.query_params.get(name, "")[:300] for name in ("client", "system", "kind", "entrance")}
-    made = Client(asked["client"][:40], asked["kind"] or "web", os=asked["system"])
+    asked = {
+        name: request.query_params.get(name, "")[:300]
+        for name in ("client", "system", "kind", "entrance", "mac", *_SAID)
+    }
+    said: dict[str, Any] = {name: asked[name] for name in _SAID}
+    macs = tuple(asked["mac"].lower().replace("-", ":").split()[:8])
+    made = Client(asked["client"][:40], asked["kind"] or "web", os=asked["system"], macs=macs, **said)
     return replace(made, entrance=reach.entrance(broker_of(request), asked["entrance"]) if asked["entrance"] else "")
 
 

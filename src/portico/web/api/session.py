@@ -12,9 +12,9 @@ from portico.errors import Invalid
 from portico.services import attempts, login, long_login, second_factor, sessions
 from portico.services.long_login import Arrived, Waiting
 from portico.services.sessions import SignedIn
-from portico.web import patience
+from portico.web import devices, patience
 from portico.web.api.described import answers, errors, record, takes
-from portico.web.caller import Anyone, Body, broker_of, client_of
+from portico.web.caller import Anyone, Body, broker_of
 from portico.web.problems import refused
 
 router = APIRouter(tags=["Session"])
@@ -39,7 +39,7 @@ async def log_in(request: Request, body: Body) -> Response:
     password = text(body, "password", longest=1024)
     typed = f"{domain}\\{name}" if domain else name
     broker = broker_of(request)
-    wanted = attempts.attempt(broker, typed, password, client_of(request), "api")
+    wanted = attempts.attempt(broker, typed, password, devices.program(request, body), "api")
     answer = await patience.outcome_of(broker, wanted)
     if answer is None:
         return _not_yet(wanted.key.value, Waiting(1))

@@ -1,7 +1,6 @@
 """The one screen of the portal: what may be opened, and why something may not."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
@@ -13,8 +12,8 @@ from portico.domain.model import NoDesktop, Offer, PowerAction, Reason
 from portico.errors import Denied, Invalid
 from portico.services import connect, portal, power, rdp_files, release
 from portico.services.sessions import SignedIn
+from portico.web.caller import client_of
 from portico.web.guard import PageRoute, posted, see, signed_in
-from portico.web.portal.log_in import client_of
 from portico.web.rendering import N_, Page, broker_of, page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -43,7 +42,7 @@ def open_desktop(request: Request, form: Annotated[FormData, Depends(posted)]) -
     offer, protocol = str(form.get("offer") or "")[:200], str(form.get("protocol") or "")[:20] or None
     # An RDP client comes through the gateway's own door for it; the others each need a port.
     native = form.get("in") == "client" and protocol not in (None, rdp_files.PROTOCOL)
-    client = replace(client_of(request), kind="connect") if native else client_of(request)
+    client = client_of(request, "connect" if native else "web")
     outcome = connect.connect(broker_of(request), me, offer, client, protocol)
     if isinstance(outcome, NoDesktop):
         return home(request, me, status=409, refused={offer: outcome.reason})

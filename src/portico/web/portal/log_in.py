@@ -10,7 +10,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.domain.directories import LOCAL
-from portico.domain.model import Client
 from portico.domain.tenants import Tenant, at_door
 from portico.errors import DirectoryError, Invalid, NotFound, RateLimited
 from portico.services import attempts, login, long_login, reach, sessions, sign_on
@@ -19,7 +18,7 @@ from portico.services.broker import Broker
 from portico.services.directories import by_redirect
 from portico.services.long_login import Arrived, Waiting
 from portico.services.sessions import SignedIn
-from portico.web import patience
+from portico.web import devices, patience
 from portico.web.guard import HALFWAY, PageRoute, local_path, posted, posted_unknown, see, signed_in
 from portico.web.rendering import N_, broker_of, page
 
@@ -29,13 +28,6 @@ MAX_TYPED = 1024  # characters of a name or password that are looked at
 WAIT_COOKIE = "__Host-portico-wait"  # the key of a session that is still to come
 LOOK_AGAIN_SECONDS = 2
 LEAVE_SECONDS = 5.0
-
-
-def client_of(request: Request) -> Client:
-    """Return the device in front of the person, as far as the request tells."""
-    address = request.client.host if request.client else ""
-    came_by = reach.entrance(broker_of(request), request.headers.get("host", ""))
-    return Client(address, "web", user_agent=request.headers.get("user-agent", "")[:400], entrance=came_by)
 
 
 @router.get("/login")
@@ -57,9 +49,9 @@ async def log_in(request: Request, form: Annotated[FormData, Depends(posted_unkn
     tenant = _door(request, path)
     outcome = None
     if not errors:
-        broker = broker_of(request)
+        broker, client = broker_of(request), devices.browser(request)
         wanted = attempts.attempt(
-            broker, typed["username"], typed["password"], client_of(request),
+            broker, typed["username"], typed["password"], client,
             tenant_id=tenant.id if tenant else "", directory_id=typed["directory"],
         )  # fmt: skip
         try:
@@ -170,6 +162,7 @@ def form_page(request: Request, path: str, status: int = 200, **shown: Any) -> R
         request, "portal/log_in.html", status=status, action=f"/t/{path}" if path else "/login", path=path, tenant=tenant,
         choices=_choices(broker, whose), providers=sign_on.offered(broker, whose), **{**defaults, **shown},
     )  # fmt: skip
+    devices.ask_for_hints(answer)
     if shown.get("wait"):
         answer.headers["Retry-After"] = str(shown["wait"])
     return answer
@@ -199,6 +192,7 @@ def _missing(typed: dict[str, str]) -> dict[str, str]:
 def _enter(request: Request, value: str, me: SignedIn, target: str) -> Response:
     went = see(request, onward(me, target))
     went.set_cookie(sessions.COOKIE, value, secure=True, httponly=True, samesite="strict", path="/")
+    devices.remember(went, me.client)
     return went
 
 

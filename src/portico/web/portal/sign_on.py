@@ -14,8 +14,9 @@ from portico.errors import DirectoryError, DirectoryRefused, RateLimited
 from portico.services import attempts, sessions, sign_on
 from portico.services.attempts import LoggedIn
 from portico.services.sign_on import Way
+from portico.web import devices
 from portico.web.guard import PageRoute, local_path
-from portico.web.portal.log_in import client_of, form_page, onward, origin_of_request
+from portico.web.portal.log_in import form_page, onward, origin_of_request
 from portico.web.rendering import N_, broker_of, page
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -48,7 +49,7 @@ async def come_back(request: Request) -> Response:
     answer = {name: value[:4000] for name, value in request.query_params.items()}
     try:
         vouched = await _ended(await run_in_threadpool(sign_on.finish, broker, way, answer))
-        wanted = attempts.attempt(broker, vouched.identity.login_name, "", client_of(request))
+        wanted = attempts.attempt(broker, vouched.identity.login_name, "", devices.browser(request))
         outcome = await run_in_threadpool(sign_on.welcome, broker, way, wanted, vouched)
     except (DirectoryError, RateLimited) as problem:
         return await run_in_threadpool(_refused, request, way.path, problem)
@@ -57,6 +58,7 @@ async def come_back(request: Request) -> Response:
         # A page of our own leads on: the browser keeps our strict cookie from a redirect that began elsewhere.
         done: Response = page(request, "portal/onward.html", target=target, title=N_("You are logged in"))
         done.set_cookie(sessions.COOKIE, outcome.secret, secure=True, httponly=True, samesite="strict", path="/")
+        devices.remember(done, outcome.me.client)
     else:
         done = await run_in_threadpool(
             form_page, request, way.path, 401, reason=outcome.reason, wait=outcome.retry_after
