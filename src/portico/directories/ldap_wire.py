@@ -6,7 +6,7 @@ follows a referral: references are left out of what a search answers, since they
 
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -14,6 +14,7 @@ import sansldap
 from sansldap.asn1 import ASN1Reader, ASN1Tag, ASN1Writer, TagClass
 
 from portico.directories.deadline import Deadline
+from portico.directories.sockets import Find, connect
 from portico.errors import DirectoryError
 
 MAX_MESSAGE = 8 * 1024 * 1024
@@ -26,8 +27,6 @@ PASSWORD_MODIFY = "1.3.6.1.4.1.4203.1.11.1"  # noqa: S105 - RFC 3062
 PPOLICY = "1.3.6.1.4.1.42.2.27.8.5.1"  # draft-behera-ldap-password-policy
 SUCCESS = 0
 INVALID_CREDENTIALS = 49
-
-Find = Callable[[str], Sequence[str]]  # a host's addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Connection:
     def open(cls, server: Server, tls: ssl.SSLContext, find: Find, deadline: Deadline) -> "Connection":
         """Connect to a server, under TLS for its name; `find` says at which addresses it may be reached. Raises DirectoryError, Invalid."""
         try:
-            sock = _connect(server, find, deadline)
+            sock = connect(server.host, server.port, find, deadline)
         except (OSError, TimeoutError) as problem:
             raise DirectoryError(f"The server {server.host} cannot be reached.", str(problem)) from problem
         try:
@@ -299,20 +298,3 @@ _SEQUENCE = 0x30
 _LENGTH_BYTES = 4
 _NO_SUCH_OBJECT, _REFERRAL, _SIZE_LIMIT = 32, 10, 4
 _OPERATIONS = {"add": 0, "delete": 1}
-
-
-def _connect(server: Server, find: Find, deadline: Deadline) -> socket.socket:
-    found = find(server.host)
-    trouble: OSError | None = None
-    for position, address in enumerate(found):
-        share = deadline.left() / (
-            len(found) - position
-        )  # an address that swallows everything leaves time for the others
-        try:
-            sock = socket.create_connection((address, server.port), share)
-        except OSError as problem:
-            trouble = problem
-            continue
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-    raise trouble or OSError("no address")

@@ -32,6 +32,10 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
     "login.account_expired": (N_("Your account has expired."), N_("Ask your administrator.")),
     "login.hours": (N_("Your account may not be used at this time of day."), N_("Ask your administrator when it may.")),
     "login.workstation": (N_("Your account may not be used from here."), N_("Ask your administrator.")),
+    "login.second_factor_there": (
+        N_("Your account wants a second factor in %(directory)s, which cannot be given here."),
+        N_("Ask your administrator."),
+    ),
     "login.no_role": (N_("No rule of %(directory)s lets you in."), N_("Ask your administrator.")),
     "login.directory_down": (
         N_("The directory that knows you does not answer at the moment."),
