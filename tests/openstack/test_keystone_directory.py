@@ -294,7 +294,7 @@ def test_an_expired_password_is_changed_in_the_portal(house: House, domain: Keys
 
 @pytest.mark.capability("S045", "S047")
 def test_without_a_service_account_nobody_is_barred_for_want_of_an_answer(house: House, domain: KeystoneDomain) -> None:
-    settings = {**domain.settings, **ALONE}
+    settings = {**domain.settings, "service": "none", "service_secret": ""}
     configure.update_item(house.broker, actor(house.broker), "directories", house.id, {"settings": settings})
     house.broker.snapshots.get(fresh=True)
     found = entered(house, "alice@cloud.test", domain.password("alice"))

@@ -47,6 +47,10 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
     ),
     "rule.won": (N_("Rule %(rule)s of %(directory)s (%(said)s) gives role and policy."), ""),
     "rule.default": (N_("No rule of %(directory)s holds, so its defaults do."), ""),
+    "rule.last_log_in": (
+        N_("%(directory)s tells who somebody is only while they log in. This is what the log-in of %(at)s gave."),
+        "",
+    ),
     "rule.not_met": (N_("Rule %(rule)s (%(said)s) does not hold."), ""),
     "rule.elsewhere": (N_("Rule %(rule)s (%(said)s) is for another location."), ""),
     "login.setup_due": (

@@ -16,8 +16,7 @@ from portico.store.records import adapter
 
 # Where a secret is sent to: whoever changes that must know the secret.
 WHERE = frozenset(
-    {"servers", "dns_domain", "dns_server", "ca_certificates", "issuer", "bind_name", "auth_url", "service", "service_account",
-     "service_domain"}
+    {"servers", "dns_domain", "dns_server", "ca_certificates", "issuer", "bind_name", "auth_url", "service_account", "service_domain"}
 )  # fmt: skip
 
 
