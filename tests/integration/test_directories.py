@@ -97,7 +97,7 @@ def standing(source: Source, name: str, password: str = "", **settings: Any) -> 
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [("dave", Standing.DISABLED), ("erin", Standing.ACCOUNT_EXPIRED), ("hank", Standing.HOURS), ("wendy", Standing.WORKSTATION),
-     ("mike", Standing.MUST_CHANGE)],
+     ("mike", Standing.MUST_CHANGE), ("paula", Standing.EXPIRED)],
 )  # fmt: skip
 def test_why_an_account_is_refused_is_told_after_the_right_password_alone(
     lab: Lab, name: str, wanted: Standing
@@ -125,6 +125,38 @@ def test_a_name_locks_in_the_domain_and_says_so_to_us(lab: Lab) -> None:
     tries = [standing(lab.alpha, "louis", "wrong") for _ in range(4)]
     assert tries == [Standing.WRONG] * 3 + [Standing.LOCKED]
     assert standing(lab.alpha, "louis") is Standing.LOCKED
+
+
+@pytest.mark.capability("S042", "S047")
+def test_who_may_not_log_in_any_more_is_told_without_a_password(lab: Lab) -> None:
+    """Disabled, and ended by its date; but neither locked by wrong passwords, which anyone can type, nor a password's age."""
+    driver = lab.alpha.open()
+    end = f"dn: {lab.alpha.server.dn('nomad')}\nchangetype: modify\nreplace: accountExpires\naccountExpires: "
+    for ends, may in (
+        ("0", True),
+        (str(0x7FFFFFFFFFFFFFFF), True),
+        ("200000000000000000", True),
+        ("131000000000000000", False),
+    ):
+        lab.alpha.server.change(f"{end}{ends}\n")
+        assert (driver.look(["nomad"])["nomad"] is not None) is may, ends
+    while standing(lab.alpha, "louis", "wrong") is not Standing.LOCKED:
+        pass
+    while standing(lab.open, "louis", "wrong") is not Standing.LOCKED:
+        pass
+    found = driver.look(["alice", "dave", "erin", "louis", "paula"])
+    assert {name for name, one in found.items() if one is not None} == {"alice", "louis", "paula"}
+    driver.close()
+    driver = lab.open.open()
+    found = driver.look(["alice", "dave", "louis"])
+    assert {name for name, one in found.items() if one is not None} == {"alice", "louis"}
+    driver.close()
+
+
+@pytest.mark.capability("S042")
+def test_an_expired_password_of_a_domain_is_overlooked_where_the_settings_say_so(lab: Lab) -> None:
+    assert standing(lab.alpha, "paula", allow_expired=True) is Standing.OK
+    assert standing(lab.alpha, "paula", "wrong", allow_expired=True) is Standing.WRONG
 
 
 @pytest.mark.capability("S042", "S043")

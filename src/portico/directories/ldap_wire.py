@@ -72,9 +72,10 @@ class Entry:
 class Connection:
     """One connection to a server. After any DirectoryError it is closed and of no more use."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, server: Server | None = None) -> None:
         """Take over a connected socket."""
         self._socket = sock
+        self.server = server
         self._client = sansldap.LDAPClient()
         self._number = 1 << 20  # of modifications, out of the way of the client's own
         self.usable = True
@@ -90,7 +91,7 @@ class Connection:
             sock.settimeout(deadline.left())
             if server.tls == "ldaps":
                 sock = tls.wrap_socket(sock, server_hostname=server.host)
-            made = cls(sock)
+            made = cls(sock, server)
             if server.tls == "starttls":
                 made._start_tls(tls, server.host, deadline)
             return made

@@ -55,7 +55,7 @@ class OpenLdap(Ldap):
         return policy or Standing.WRONG
 
     def may_log_in(self, entry: Entry) -> bool:
-        """Read the mark of an account that is locked for good."""
+        """Read the mark of an account that is locked for good. One that is locked by wrong passwords may: it is so for minutes."""
         return entry.text("pwdAccountLockedTime") != FOREVER_LOCKED
 
     def groups(self, entry: Entry, connection: Connection, deadline: Deadline) -> tuple[str, ...]:
