@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -220,6 +221,42 @@ def test_groups_that_hold_each_other_and_ten_thousand_of_them(lab: Lab) -> None:
     gwen = driver.authenticate(TypedName("gwen", "gwen"), server.password("gwen")).identity
     assert gwen is not None and len(gwen.groups) == 9_500
     driver.close()
+
+
+@pytest.mark.capability("S043", "S047")
+def test_what_groups_are_in_is_remembered_as_long_as_the_settings_say_and_who_is_in_them_never(lab: Lab) -> None:
+    server = lab.open.server
+    gwen, inner, outer = f"uid=gwen,ou=People,{BASE}", f"cn=inner,ou=Groups,{BASE}", f"cn=outer,ou=Groups,{BASE}"
+    bob = f"uid=bob,ou=People,{BASE}"
+    for dn, member in ((inner, gwen), (outer, bob)):
+        server.add(f"dn: {dn}\nobjectClass: groupOfNames\ncn: {dn[3:8]}\nmember: {member}\n")
+    change = "dn: {}\nchangetype: modify\n{}: member\nmember: {}\n"
+    drivers = {seconds: lab.open.open(group_memory=seconds, timeout=60) for seconds in (0, 1, 3600)}
+
+    def has_outer(seconds: int, name: str = "gwen") -> bool:
+        found = drivers[seconds].describe(TypedName(name, name))
+        assert found is not None
+        return "outer" in found.groups
+
+    assert not any([has_outer(seconds) for seconds in drivers])
+    server.modify(change.format(outer, "add", inner))
+    assert (has_outer(0), has_outer(3600)) == (True, False)
+    until(lambda: has_outer(1))
+    server.modify(change.format(inner, "add", f"uid=oscar,ou=People,{BASE}"))
+    server.modify(change.format(outer, "delete", inner))
+    assert not has_outer(0, "oscar")
+    until(lambda: not has_outer(1))
+    server.modify(change.format(outer, "add", gwen))  # herself: nothing of that is remembered
+    assert all([has_outer(seconds) for seconds in drivers])
+    for driver in drivers.values():
+        driver.close()
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.capability("S042", "S043")
