@@ -95,6 +95,8 @@ def _relay(client: socket.socket, context: ssl.SSLContext, target: tuple[str, in
         context.wrap_socket(client, server_side=True) as secure,
         socket.create_connection(target) as server,
     ):
+        for side in (secure, server):  # small pieces do not wait for each other
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         back = threading.Thread(target=_copy, args=(server, secure), daemon=True)
         back.start()
         _copy(secure, server)
