@@ -1,6 +1,7 @@
 """A domain of the lab's Keystone with people in every state, behind TLS as in real clouds."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -8,15 +9,24 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.doubles.tls_relay import certificate
-from tests.lab import places
-from tests.lab.rest import Cloud, Refused
+from tests.lab import places, processes
+from tests.lab.rest import Cloud, Refused, answers
 from tests.lab.schemas import sql
 
-PEOPLE = ("alice", "bob", "dave", "mike", "mia", "pete")
+PEOPLE = ("alice", "bob", "dave", "louis", "mia", "pete")
+# What the lab's own Keystone leaves open, since others log in there with wrong passwords on purpose.
+_RULES = """
+[security_compliance]
+lockout_failure_attempts = 4
+lockout_duration = 3600
+password_regex = ^.{8,}$
+password_regex_description = eight characters or more
+"""
 _RELAY = """
 import sys
 from tests.doubles.tls_relay import relay_forever
@@ -25,7 +35,7 @@ relay_forever(sys.argv[1], int(sys.argv[2]), (sys.argv[3], int(sys.argv[4])))
 
 
 class KeystoneDomain:
-    """A domain of its own, seeded by Keystone's API, and a process before it that speaks TLS."""
+    """A domain of its own, a Keystone beside the lab's, on the same database, that has rules for passwords, and TLS before it."""
 
     def __init__(self) -> None:
         """Name it; `start` makes it."""
@@ -34,9 +44,8 @@ class KeystoneDomain:
         self.admin = Cloud("admin", "admin")
         self.ids: dict[str, str] = {}
         self.process: subprocess.Popen[bytes] | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.keystone: subprocess.Popen[bytes] | None = None
+        self.port, self._plain = _free_port(), _free_port()
         self._file, self.pem = certificate(self.home)
 
     def start(self) -> None:
@@ -58,6 +67,7 @@ class KeystoneDomain:
         service = self.user("svc-broker")
         self.admin.put("identity", f"/domains/{domain}/users/{service}/roles/{roles['reader']}", None)
         self.roles = roles
+        self._start_keystone()
         self.up()
 
     def make(self, path: str, kind: str, values: dict[str, Any]) -> str:
@@ -101,7 +111,7 @@ class KeystoneDomain:
             str(self._file),
             str(self.port),
             places.ADDRESS,
-            str(places.PORTS["keystone"]),
+            str(self._plain),
         ]
         root = Path(__file__).parents[2]
         log = (self.home / "relay.log").open("ab")
@@ -114,15 +124,29 @@ class KeystoneDomain:
             stdin=subprocess.DEVNULL,
         )
         log.close()
-        end = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                if self.process.poll() is not None or time.monotonic() > end:
-                    raise RuntimeError((self.home / "relay.log").read_text("utf-8", "replace")[-2000:]) from None
-                time.sleep(0.05)
+        self._await(self.process, lambda: _listens(self.port), "relay.log")
+
+    def _start_keystone(self) -> None:
+        """Start a Keystone like the lab's, with rules for passwords."""
+        lab = (places.ETC / "uwsgi/keystone.ini").read_text("utf-8")
+        (self.home / "keystone.ini").write_text(lab.replace(f":{places.PORTS['keystone']}", f":{self._plain}"))
+        (self.home / "rules.conf").write_text(_RULES)
+        files = f"{places.ETC}/keystone/keystone.conf;{self.home}/rules.conf"
+        where = {"OS_KEYSTONE_CONFIG_DIR": f"{places.ETC}/keystone", "OS_KEYSTONE_CONFIG_FILES": files}
+        log = (self.home / "keystone.log").open("ab")
+        self.keystone = subprocess.Popen(
+            [str(places.BIN / "uwsgi"), "--ini", str(self.home / "keystone.ini")],
+            cwd=self.home, env=processes.environment() | where, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        log.close()
+        self._await(self.keystone, lambda: answers(f"http://{places.ADDRESS}:{self._plain}/v3"), "keystone.log")
+
+    def _await(self, process: subprocess.Popen[bytes], ready: Callable[[], bool], log: str) -> None:
+        end = time.monotonic() + 120
+        while not ready():
+            if process.poll() is not None or time.monotonic() > end:
+                raise RuntimeError((self.home / log).read_text("utf-8", "replace")[-2000:])
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """End the relay."""
@@ -145,12 +169,16 @@ class KeystoneDomain:
     def wipe(self) -> None:
         """End it and remove the domain with all that is in it."""
         self.stop()
+        if self.keystone is not None:
+            self.keystone.terminate()
+            self.keystone.wait(60)
         if domain := self.ids.get("domain"):
             try:
                 self.admin.call("PATCH", "identity", f"/domains/{domain}", {"domain": {"enabled": False}})
                 self.admin.delete("identity", f"/domains/{domain}")
             except Refused as problem:
                 raise RuntimeError(f"the domain {self.domain} stays: {problem}") from problem
+        shutil.rmtree(self.home, ignore_errors=True)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -163,3 +191,17 @@ class KeystoneDomain:
     def password(self, name: str) -> str:
         """Return the password of one of its people."""
         return f"Passw0rd-{name}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True

@@ -68,7 +68,10 @@ class Keystone:
                 return (Finding("Keystone", "missing", remedy, "network"),)
             found = [Finding("Keystone", "granted", group="network", detail=named)]
             if self._settings.service == NONE:
-                remedy = "Without one, Portico does not see between log-ins who is disabled or gone, and passwords that have expired are changed in OpenStack."
+                remedy = (
+                    "Without one, Portico does not see between log-ins who is disabled or gone, and a name that nobody has is a wrong "
+                    "password: directories after this one are never asked about bare names."
+                )
                 return (*found, Finding("service account", "warning", remedy, "rights"))
             try:
                 self._as_service(talk, lambda token, domain: None)

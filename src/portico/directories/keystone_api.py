@@ -12,7 +12,8 @@ from portico.ports.directory import Standing
 
 MAX_TEXT = 300  # characters of Keystone's own sentence
 CREATED, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, TOO_MANY = 201, 400, 401, 403, 404, 429
-# Keystone says these only to who has typed the right password, but the second. Which user is meant is at the end.
+# Keystone says these only to who has typed the right password, but for the second, which it hides since 2021
+# (CVE-2021-38155). Which user is meant is at the end.
 _TOLD = (
     (re.compile(r"password is expired.*?: (\S+?)\.?$"), Standing.EXPIRED),
     (re.compile(r"account is locked.*?: (\S+?)\.?$"), Standing.LOCKED),

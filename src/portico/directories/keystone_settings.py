@@ -45,7 +45,7 @@ class KeystoneSettings:
     ] = ""
     service_secret: Annotated[str, Meta("Password or secret of the service account", secret=True)] = ""
     service_domain: Annotated[
-        str, Meta("Domain of the service account", "Empty: the one above.", advanced=True)
+        str, Meta("Domain of the service account", "Empty: that of the people.", advanced=True)
     ] = ""  # fmt: skip
     suffix: Annotated[
         str,

@@ -23,7 +23,7 @@ from portico.directories.keystone_wire import MAX_ANSWER, Answer
 from portico.errors import DirectoryError, DirectoryRefused, Invalid
 from portico.ports.directory import DirectoryContext, Standing, TypedName
 
-pytestmark = [pytest.mark.capability("S045", "S047"), pytest.mark.on("recorded")]
+pytestmark = [pytest.mark.capability("S028", "S046", "S119"), pytest.mark.on("recorded")]
 HERE = DirectoryContext(("127.0.0.0/8",))
 ALICE = TypedName("alice", "alice")
 USER = {"id": "a1", "name": "alice", "domain_id": "default", "enabled": True, "email": "alice@cloud.test"}
@@ -189,7 +189,7 @@ def test_a_token_that_cannot_be_revoked_keeps_nobody_out(stage: Stage, answer: b
     ],
 )  # fmt: skip
 def test_why_a_log_in_is_refused(stage: Stage, answer: bytes, standing: Standing) -> None:
-    """As Keystone 2025.2 (30.0.0) writes it. Whoever is known to have typed the right password is named."""
+    """As Keystone writes it (30.0.0), and wrote it of locked accounts until 2021. Whoever is known to have typed the right password is named."""
     stage.play = instead("POST", answer)
     found = stage.open().authenticate(ALICE, "some")
     assert found.standing is standing
