@@ -15,7 +15,7 @@ from portico.directories import keystone_settings
 from portico.directories.deadline import Deadline
 from portico.directories.keystone_api import Tried
 from portico.directories.keystone_settings import NONE, PASSWORD, KeystoneSettings, domain_of
-from portico.directories.keystone_wire import Place, Talk
+from portico.directories.keystone_wire import NotWhole, Place, Talk
 from portico.directories.ldap_settings import words
 from portico.egress import Reach, addresses
 from portico.errors import DirectoryError, DirectoryRefused
@@ -25,6 +25,7 @@ MAX_NAME = 255  # of Keystone's own schema
 MAX_PASSWORD = 4096  # Keystone's default max_password_length
 REVOKE_SECONDS = 2.0
 TOKEN_SECONDS = 600.0  # how long the service account's token is used
+LOOK_SECONDS = 45.0  # for looking up some hundred people one by one
 ONE_BY_ONE = 10  # people who are looked up singly; for more, the whole domain is read once
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ class Keystone:
         self._domain = domain_of(settings.domain)
         # Whose password has expired gets no token, so only a service account can tell their groups.
         self.changes_passwords = self.can_look = settings.service != NONE
+        self._lists = True  # whether all users of the domain fit into one answer
         self._lock = threading.Lock()
         self._service: tuple[float, str, str] = (float("-inf"), "", "")  # until when, token, the domain's id
 
@@ -105,15 +107,12 @@ class Keystone:
         """Look people up as the service account: a few one by one, many by reading the domain's users at once."""
         self._demand_service()
         wanted = {name: self._full(name) for name in login_names}
-        if len(login_names) > ONE_BY_ONE:
-            with self._talk() as talk:
-                rows = self._as_service(
-                    talk, lambda token, domain: api.listed(talk, token, "/users", "users", domain_id=domain)
-                )
-            people = {api.text(row, "name").casefold(): row for row in rows}
-            rows_of = {name: people.get(full.casefold()) for name, full in wanted.items()}
-        else:
-            with self._talk() as talk:
+        with self._talk() as talk:
+            people = self._everybody(talk) if len(login_names) > ONE_BY_ONE else None
+            if people is not None:
+                rows_of = {name: people.get(full.casefold()) for name, full in wanted.items()}
+            else:
+                talk.deadline = Deadline(max(LOOK_SECONDS, self._settings.timeout))
                 rows_of = {name: self._find(talk, full) for name, full in wanted.items()}
         return {
             name: self._identity(row, {}) if row is not None and row.get("enabled") is not False else None
@@ -223,6 +222,20 @@ class Keystone:
             groups=about.get("group", ()),
             attributes={**kept, **{key: found for key, found in about.items() if key != "group"}},
         )
+
+    def _everybody(self, talk: Talk) -> dict[str, dict[str, Any]] | None:
+        """Read all users of the domain, by their folded names; None where they are more than Keystone lists, or we read."""
+        if not self._lists:
+            return None
+        try:
+            rows = self._as_service(
+                talk, lambda token, domain: api.listed(talk, token, "/users", "users", domain_id=domain)
+            )
+        except NotWhole as problem:
+            log.info("keystone has more users than can be listed", trouble=problem.detail)
+            self._lists = False  # nor will it be otherwise in two minutes
+            return None
+        return {api.text(row, "name").casefold(): row for row in rows if api.text(row, "id")}
 
     def _find(self, talk: Talk, full: str) -> dict[str, Any] | None:
         """Find somebody as the service account; None for a name that nobody has, or more than one."""

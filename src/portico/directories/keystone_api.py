@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from portico.directories.keystone_wire import Answer, Talk
+from portico.directories.keystone_wire import Answer, NotWhole, Talk
 from portico.errors import DirectoryError, DirectoryRefused
 from portico.ports.directory import Standing
 
@@ -93,7 +93,7 @@ def listed(talk: Talk, token: str, path: str, key: str, **query: str) -> list[di
     if not isinstance(found, list):
         raise DirectoryError("The directory's server answers with an error, or not at all.", f"{path}: no {key}")
     if record(body).get("truncated"):
-        raise DirectoryError(
+        raise NotWhole(
             "Keystone answers with fewer entries than there are. Raise its list_limit.", f"{path}: truncated"
         )
     return [one for one in found if isinstance(one, dict)]

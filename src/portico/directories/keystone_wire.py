@@ -46,6 +46,10 @@ class Answer:
         return 200 <= self.status < 300
 
 
+class NotWhole(DirectoryError):
+    """A list is longer than what is answered, or read."""
+
+
 class Talk:
     """What one log-in has to say to a server: one connection, opened when it is first needed and closed at the end."""
 
@@ -84,7 +88,7 @@ class Talk:
             sock = self._socket or self._open()
             sock.settimeout(self.deadline.left())
             sock.sendall(self._request(method, path, body, headers))
-            return self._answer(sock)
+            return self._answer(sock, path)
         except (OSError, h11.ProtocolError, ValueError, RecursionError) as problem:
             self.close()
             raise _broken(problem) from problem
@@ -126,7 +130,7 @@ class Talk:
         parts = (request, h11.Data(data), h11.EndOfMessage()) if data else (request, h11.EndOfMessage())
         return b"".join(self._http.send(part) or b"" for part in parts)
 
-    def _answer(self, sock: socket.socket) -> Answer:
+    def _answer(self, sock: socket.socket, path: str) -> Answer:
         head: h11.Response | None = None
         pieces, size = bytearray(), 0
         while True:
@@ -138,7 +142,9 @@ class Talk:
                     raise _Closed("The directory's server closed the connection.")
                 size += len(read)
                 if size > MAX_ANSWER + MAX_HEAD:
-                    raise ValueError(f"more than {MAX_ANSWER} bytes")
+                    raise NotWhole(
+                        "The directory's server answers with more than can be read.", f"{path}: {size} bytes"
+                    )
                 self._http.receive_data(read)
             elif isinstance(event, h11.Response):
                 head = event

@@ -330,6 +330,28 @@ def test_the_service_accounts_token_is_kept_and_renewed(stage: Stage) -> None:
     assert stage.asked.count("POST /v3/auth/tokens") == 3
 
 
+@pytest.mark.parametrize(
+    "whole", [said(200, {"users": [], "truncated": True}), b"HTTP/1.1 200 X\r\n\r\n" + b" " * (MAX_ANSWER + 200_000)], ids=["cut", "long"]
+)  # fmt: skip
+def test_where_all_users_are_too_many_each_is_looked_up(stage: Stage, whole: bytes) -> None:
+    """And all of them are asked for no second time."""
+
+    def play(line: str, body: bytes) -> bytes:
+        if line.startswith("GET /v3/users?") and "name=" not in line:
+            stage.hangs_up = True
+            return whole
+        found = [USER] if "name=alice" in line else []
+        return said(200, {"users": found}) if line.startswith("GET /v3/users?") else well(line, body)
+
+    stage.play = play
+    driver = stage.open(**SERVICE)
+    names = ["alice", *(f"nobody{at}" for at in range(20))]
+    for _ in range(2):
+        found = driver.look(names)
+        assert [name for name in names if found[name] is not None] == ["alice"]
+    assert sum(line.startswith("GET /v3/users?") and "name=" not in line for line in stage.asked) == 1
+
+
 def test_a_service_account_that_is_refused_or_may_not_read(stage: Stage) -> None:
     stage.play = instead("POST", refused("no"))
     with pytest.raises(DirectoryError, match="does not accept the service account") as caught:
