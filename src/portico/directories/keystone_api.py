@@ -21,6 +21,15 @@ _TOLD = (
 )
 
 
+_TROUBLE = {
+    UNAUTHORIZED: "Keystone does not take the token that it gave. Try again.",
+    FORBIDDEN: "Keystone does not let the account read this. Give it the role reader on the domain.",
+    BAD_REQUEST: "Keystone does not take what was asked.",
+    NOT_FOUND: "There is no Keystone of version 3 at the Auth URL.",
+    TOO_MANY: "Keystone has had too many requests.",
+}
+
+
 class TokenRefused(DirectoryError):
     """A token has run out, or was taken back."""
 
@@ -102,19 +111,12 @@ def listed(talk: Talk, token: str, path: str, key: str, **query: str) -> list[di
 def trouble(answer: Answer) -> DirectoryError:
     """Return the error for an answer that is no success."""
     said = f"{answer.status} {sentence(answer)}"
+    words = _TROUBLE.get(answer.status, "")
     if answer.status == UNAUTHORIZED:
-        return TokenRefused("Keystone does not take the token that it gave. Try again.", said)
-    if answer.status == FORBIDDEN:
-        return DirectoryRefused(
-            "Keystone does not let the account read this. Give it the role reader on the domain.", said
-        )
-    if answer.status == BAD_REQUEST:  # whoever typed it, nobody else is kept from logging in
-        return DirectoryRefused("Keystone does not take what was asked.", said)
-    if answer.status == NOT_FOUND:
-        return DirectoryError("There is no Keystone of version 3 at the Auth URL.", said)
-    if answer.status == TOO_MANY:
-        return DirectoryError("Keystone has had too many requests.", said)
-    return strange(answer)
+        return TokenRefused(words, said)
+    if answer.status in (FORBIDDEN, BAD_REQUEST):  # whoever typed it, nobody else is kept from logging in
+        return DirectoryRefused(words, said)
+    return DirectoryError(words, said) if words else strange(answer)
 
 
 def strange(answer: Answer) -> DirectoryError:
