@@ -41,6 +41,7 @@ class Tried:
     standing: Standing
     user_id: str = ""
     name: str = ""  # as Keystone writes it
+    domain_id: str = ""
     token: str = ""
     detail: str = ""
 
@@ -65,7 +66,8 @@ def log_in(talk: Talk, body: Mapping[str, Any]) -> tuple[Answer, Tried]:
         user = record(record(answer.body, "token"), "user")
         if not token or not text(user, "id"):
             raise strange(answer)
-        return answer, Tried(Standing.OK, text(user, "id"), text(user, "name"), token)
+        domain = text(record(user, "domain"), "id")
+        return answer, Tried(Standing.OK, text(user, "id"), text(user, "name"), domain, token)
     if answer.status != UNAUTHORIZED:
         raise trouble(answer)
     if "openstack-auth-receipt" in answer.headers:  # the password was right, and more is wanted

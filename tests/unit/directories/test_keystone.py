@@ -161,6 +161,14 @@ def test_one_connection_serves_a_whole_log_in(stage: Stage) -> None:
     assert json.loads(stage.bodies[0])["auth"]["scope"] == "unscoped"
 
 
+@pytest.mark.parametrize("answer", [said(403, {"error": {}}), said(404, {"error": {}}), said(200, {})])
+def test_who_may_not_read_their_own_record_is_who_the_token_says(stage: Stage, answer: bytes) -> None:
+    stage.play = lambda line, body: answer if line == "GET /v3/users/a1" else well(line, body)
+    found = stage.open().authenticate(ALICE, "right").identity
+    assert found is not None
+    assert (found.subject, found.login_name, found.email, found.groups) == ("a1", "alice", "", ("VDI", "VDI@d2"))
+
+
 @pytest.mark.parametrize("question", ["GET /v3/users/a1", "GET /v3/users/a1/groups"])
 def test_the_token_goes_back_also_when_reading_fails(stage: Stage, question: str) -> None:
     stage.play = instead(question, said(500, {"error": {"message": "boom"}}))
