@@ -122,6 +122,7 @@ class Samba:
         """Let it accept connections and say nothing more."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then it may answer still
 
     def go_on(self) -> None:
         """Let it work again."""

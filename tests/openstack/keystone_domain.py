@@ -160,6 +160,7 @@ class KeystoneDomain:
         """Let it accept connections and say nothing more."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then it may answer still
 
     def go_on(self) -> None:
         """Let it work again."""
