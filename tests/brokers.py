@@ -11,6 +11,7 @@ from sqlalchemy import insert
 
 from portico.config import Config
 from portico.directories.active_directory import ActiveDirectory
+from portico.directories.keystone import Keystone
 from portico.directories.listed import Listed
 from portico.directories.nis import Nis
 from portico.directories.oidc import Oidc
@@ -50,7 +51,9 @@ class Nowhere:
     Settings = NowhereSettings
 
 
-DIRECTORIES = {"list": Listed, "oidc": Oidc, "active-directory": ActiveDirectory, "ldap": OpenLdap, "nis": Nis}
+DIRECTORIES = {
+    "list": Listed, "oidc": Oidc, "active-directory": ActiveDirectory, "ldap": OpenLdap, "nis": Nis, "keystone": Keystone,
+}  # fmt: skip
 
 
 def make_broker(state: Path, url: str | None = None, now: Callable[[], datetime] | None = None) -> Broker:

@@ -190,13 +190,14 @@ def http_session(reach: Reach, ca_pem: str = "", resolve: Resolve | None = None)
     """
     session = _Straight()
     session.trust_env = False
-    adapter = _Checked(reach, _tls(ca_pem), resolve)
+    adapter = _Checked(reach, tls_context(ca_pem), resolve)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session
 
 
-def _tls(ca_pem: str) -> ssl.SSLContext:
+def tls_context(ca_pem: str) -> ssl.SSLContext:
+    """Return how to verify servers: by `ca_pem` alone, else by the system's authorities. Raises Invalid."""
     if not ca_pem.strip():
         context = ssl.create_default_context()
         context.load_verify_locations(certifi.where())

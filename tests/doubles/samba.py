@@ -66,7 +66,8 @@ change("hank", "logonHours", "AAAAAAAAAAAAAAAAAAAAAAAAAAAA")
 change("wendy", "userWorkstations", "PC-ONLY")
 change("carol", "userPrincipalName", "carol.c@corp.example")
 '''
-PEOPLE = ("svc-broker", "alice", "bob", "dave", "erin", "louis", "mike", "hank", "wendy", "carol", "nomad")
+PEOPLE = ("svc-broker", "alice", "bob", "dave", "erin", "louis", "mike", "hank", "wendy", "carol", "nomad", "paula")
+PWD_LAST_SET = "local_oid:1.3.6.1.4.1.7165.4.3.20:0"  # with this control of Samba's, pwdLastSet is taken as it is
 
 
 class Samba:
@@ -86,6 +87,8 @@ class Samba:
         self._provision()
         self._configure()
         self._run("/usr/bin/python3", "-c", _SEED, str(self.configuration), self.domain, ",".join(PEOPLE))
+        old = f"dn: {self.dn('paula')}\nchangetype: modify\nreplace: pwdLastSet\npwdLastSet: 131000000000000000\n"
+        self.change(old, f"--controls={PWD_LAST_SET}")
         self.up()
 
     def up(self) -> None:
@@ -119,6 +122,7 @@ class Samba:
         """Let it accept connections and say nothing more."""
         assert self.process is not None
         os.killpg(self.process.pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then it may answer still
 
     def go_on(self) -> None:
         """Let it work again."""
@@ -147,9 +151,9 @@ class Samba:
         """Return the password of one of its people: no other domain's person of that name has it."""
         return f"Passw0rd-{name}-{self.domain.split('.')[0]}"
 
-    def change(self, ldif: str) -> None:
+    def change(self, ldif: str, *options: str) -> None:
         """Change entries behind its back, as an administrator's tools do."""
-        self._run("ldbmodify", "-H", str(self.home / "private" / "sam.ldb"), text=ldif)
+        self._run("ldbmodify", "-H", str(self.home / "private" / "sam.ldb"), *options, text=ldif)
 
     def dn(self, name: str) -> str:
         """Return the DN of one of its people."""

@@ -1,5 +1,6 @@
 """A real OpenLDAP: slapd on a loopback address, with password policies and people in every state."""
 
+import os
 import shutil
 import signal
 import socket
@@ -113,6 +114,7 @@ class Slapd:
         """Let it accept connections and say nothing more."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then it may answer still
 
     def go_on(self) -> None:
         """Let it work again."""

@@ -78,6 +78,16 @@ def tls_relay(
         thread.join()
 
 
+def relay_forever(file: str, port: int, target: tuple[str, int]) -> None:
+    """Listen with TLS at a port of loopback and pass everything on to `target`, until the process ends."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    listener = socket.create_server(("127.0.0.1", port))
+    while True:
+        client, _ = listener.accept()
+        threading.Thread(target=_relay, args=(client, context, target), daemon=True).start()
+
+
 def _relay(client: socket.socket, context: ssl.SSLContext, target: tuple[str, int]) -> None:
     with (
         suppress(OSError),
@@ -85,6 +95,8 @@ def _relay(client: socket.socket, context: ssl.SSLContext, target: tuple[str, in
         context.wrap_socket(client, server_side=True) as secure,
         socket.create_connection(target) as server,
     ):
+        for side in (secure, server):  # small pieces do not wait for each other
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         back = threading.Thread(target=_copy, args=(server, secure), daemon=True)
         back.start()
         _copy(secure, server)

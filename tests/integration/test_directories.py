@@ -2,7 +2,8 @@
 
 import itertools
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,7 +98,7 @@ def standing(source: Source, name: str, password: str = "", **settings: Any) -> 
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [("dave", Standing.DISABLED), ("erin", Standing.ACCOUNT_EXPIRED), ("hank", Standing.HOURS), ("wendy", Standing.WORKSTATION),
-     ("mike", Standing.MUST_CHANGE)],
+     ("mike", Standing.MUST_CHANGE), ("paula", Standing.EXPIRED)],
 )  # fmt: skip
 def test_why_an_account_is_refused_is_told_after_the_right_password_alone(
     lab: Lab, name: str, wanted: Standing
@@ -125,6 +126,38 @@ def test_a_name_locks_in_the_domain_and_says_so_to_us(lab: Lab) -> None:
     tries = [standing(lab.alpha, "louis", "wrong") for _ in range(4)]
     assert tries == [Standing.WRONG] * 3 + [Standing.LOCKED]
     assert standing(lab.alpha, "louis") is Standing.LOCKED
+
+
+@pytest.mark.capability("S042", "S047")
+def test_who_may_not_log_in_any_more_is_told_without_a_password(lab: Lab) -> None:
+    """Disabled, and ended by its date; but neither locked by wrong passwords, which anyone can type, nor a password's age."""
+    driver = lab.alpha.open()
+    end = f"dn: {lab.alpha.server.dn('nomad')}\nchangetype: modify\nreplace: accountExpires\naccountExpires: "
+    for ends, may in (
+        ("0", True),
+        (str(0x7FFFFFFFFFFFFFFF), True),
+        ("200000000000000000", True),
+        ("131000000000000000", False),
+    ):
+        lab.alpha.server.change(f"{end}{ends}\n")
+        assert (driver.look(["nomad"])["nomad"] is not None) is may, ends
+    while standing(lab.alpha, "louis", "wrong") is not Standing.LOCKED:
+        pass
+    while standing(lab.open, "louis", "wrong") is not Standing.LOCKED:
+        pass
+    found = driver.look(["alice", "dave", "erin", "louis", "paula"])
+    assert {name for name, one in found.items() if one is not None} == {"alice", "louis", "paula"}
+    driver.close()
+    driver = lab.open.open()
+    found = driver.look(["alice", "dave", "louis"])
+    assert {name for name, one in found.items() if one is not None} == {"alice", "louis"}
+    driver.close()
+
+
+@pytest.mark.capability("S042")
+def test_an_expired_password_of_a_domain_is_overlooked_where_the_settings_say_so(lab: Lab) -> None:
+    assert standing(lab.alpha, "paula", allow_expired=True) is Standing.OK
+    assert standing(lab.alpha, "paula", "wrong", allow_expired=True) is Standing.WRONG
 
 
 @pytest.mark.capability("S042", "S043")
@@ -188,6 +221,42 @@ def test_groups_that_hold_each_other_and_ten_thousand_of_them(lab: Lab) -> None:
     gwen = driver.authenticate(TypedName("gwen", "gwen"), server.password("gwen")).identity
     assert gwen is not None and len(gwen.groups) == 9_500
     driver.close()
+
+
+@pytest.mark.capability("S043", "S047")
+def test_what_groups_are_in_is_remembered_as_long_as_the_settings_say_and_who_is_in_them_never(lab: Lab) -> None:
+    server = lab.open.server
+    gwen, inner, outer = f"uid=gwen,ou=People,{BASE}", f"cn=inner,ou=Groups,{BASE}", f"cn=outer,ou=Groups,{BASE}"
+    bob = f"uid=bob,ou=People,{BASE}"
+    for dn, member in ((inner, gwen), (outer, bob)):
+        server.add(f"dn: {dn}\nobjectClass: groupOfNames\ncn: {dn[3:8]}\nmember: {member}\n")
+    change = "dn: {}\nchangetype: modify\n{}: member\nmember: {}\n"
+    drivers = {seconds: lab.open.open(group_memory=seconds, timeout=60) for seconds in (0, 1, 3600)}
+
+    def has_outer(seconds: int, name: str = "gwen") -> bool:
+        found = drivers[seconds].describe(TypedName(name, name))
+        assert found is not None
+        return "outer" in found.groups
+
+    assert not any([has_outer(seconds) for seconds in drivers])
+    server.modify(change.format(outer, "add", inner))
+    assert (has_outer(0), has_outer(3600)) == (True, False)
+    until(lambda: has_outer(1))
+    server.modify(change.format(inner, "add", f"uid=oscar,ou=People,{BASE}"))
+    server.modify(change.format(outer, "delete", inner))
+    assert not has_outer(0, "oscar")
+    until(lambda: not has_outer(1))
+    server.modify(change.format(outer, "add", gwen))  # herself: nothing of that is remembered
+    assert all([has_outer(seconds) for seconds in drivers])
+    for driver in drivers.values():
+        driver.close()
+
+
+def until(true: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.capability("S042", "S043")

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.fleet import Fleet
 from tests.kills import killed
 from tests.page_client import SAME, Page
 
+from doubles.authority import Authority
 from portico.directories import crypt3
 from portico.directories.listed import Listed
 from portico.domain.model import Client, NoDesktop, Reason
@@ -504,3 +506,36 @@ def test_health_and_doctor_name_the_directories_that_do_not_answer(fleet: Fleet,
     entered(fleet, "ada")  # past the one that stands before it
     told = dict(directories.check_all(fleet.broker))
     assert {name: findings[0].state for name, findings in told.items()} == {"List": "granted", "Gone": "missing"}
+
+
+def test_the_secret_of_a_keystone_is_sealed_and_typed_again_when_it_goes_elsewhere(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    """Another address or another account: else whoever edits the directory would have it sent to a server of theirs."""
+    admin, pem = actor(fleet.broker), Authority(tmp_path).pem
+    settings = {
+        "auth_url": "https://keystone.test:5000/v3", "domain": "people", "service": "password", "service_account": "svc",
+        "service_secret": "Geheim-42",
+    }  # fmt: skip
+    id = configure.create_item(
+        fleet.broker, admin, "directories", {"name": "K", "kind": "keystone", "settings": settings}
+    )["id"]
+    kept = {**settings, "service_secret": ""}
+    shown = configure.get_item(fleet.broker, admin, "directories", id)
+    assert "Geheim-42" not in str(shown)
+    configure.update_item(fleet.broker, admin, "directories", id, {"settings": {**kept, "domain": "others"}})
+    for changed in (
+        {"auth_url": "https://evil.test/v3"},
+        {"service_account": "x"},
+        {"service_domain": "x"},
+        {"ca_certificates": pem},
+    ):
+        with pytest.raises(Invalid) as caught:
+            configure.update_item(fleet.broker, admin, "directories", id, {"settings": {**kept, **changed}})
+        assert "goes elsewhere" in caught.value.fields["settings.service_secret"]
+    configure.update_item(fleet.broker, admin, "directories", id, {"settings": {**kept, "service": "none"}})
+    with pytest.raises(Invalid) as caught:
+        configure.update_item(
+            fleet.broker, admin, "directories", id, {"settings": {**kept, "projects": "roles", "service": "none"}}
+        )
+    assert list(caught.value.fields) == ["settings.projects"]

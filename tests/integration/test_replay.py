@@ -1,21 +1,25 @@
 """What somebody would get is told without a trace: log-in, location, offers, the way, and why not more."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
-from tests.brokers import make_broker
+from tests.brokers import actor, make_broker
 from tests.fleet import CLIENT, Fleet
 from tests.page_client import ORIGIN, PASSWORD
 
+from doubles.oidc_provider import OidcProvider
 from portico.cli import explain
 from portico.domain.access import Actor
 from portico.domain.model import Client, Role
 from portico.errors import Denied, NotFound
-from portico.services import connect, membership
+from portico.services import configure, connect, membership
+from portico.services.broker import Broker
 from portico.services.replay import Replayed, replay
 from portico.store import tables as t
 from portico.web.app import create_app
@@ -111,3 +115,44 @@ def test_over_rest_and_as_text(tmp_path: Any, capsys: pytest.CaptureFixture[str]
     assert answer.status_code == 200 and found["user"] == "admin" and found["refusal"] is None
     text = "\n".join(explain._lines(found))
     assert text.startswith("admin, ") and f"role {found['role']}, policy {found['policy']}, at no location" in text
+
+
+def test_of_who_cannot_be_looked_up_the_last_log_in_is_told(
+    tmp_path: Any, oidc: OidcProvider, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of people of OpenID Connect: by their name and by their id, with the rule that held then and the time of it."""
+    broker = make_broker(tmp_path)
+    broker = replace(broker, config=replace(broker.config, egress_allow=("127.0.0.0/8",)))
+    rules = [{"attribute": "group", "text": "VDI-Users", "role_id": "role-user"}]
+    fields = {"name": "IdP", "kind": "oidc", "domains": ["idp.test"], "settings": oidc.settings, "rules": rules}
+    directory = configure.create_item(broker, actor(broker), "directories", fields)["id"]
+    broker.snapshots.get(fresh=True)
+    with pytest.raises(NotFound):
+        replay_of(broker, "olga@idp.test")
+    page = TestClient(create_app(broker), base_url=ORIGIN, follow_redirects=False)
+    left = page.get(f"/login/with/{directory}").headers["location"]
+    back = oidc.browse(left, "olga", lambda url: url.startswith(ORIGIN))
+    assert page.get(back.removeprefix(ORIGIN)).status_code == 200
+    with broker.db.read() as conn:
+        row = conn.execute(select(t.users).where(t.users.c.directory == directory)).one()
+    for name in ("olga@idp.test", row.id):
+        rule = replay_of(broker, name).rule
+        assert rule is not None
+        assert (rule.code, rule.because[0].code, rule.because[0].params["rule"]) == ("rule.last_log_in", "rule.won", 1)
+        assert rule.params["at"] == f"{row.last_login_at:%Y-%m-%d %H:%M} UTC"
+    with TestClient(create_app(broker), base_url=ORIGIN) as client:
+        token = client.post("/api/v1/login", json={"username": "admin", "password": PASSWORD}).json()["token"]
+        found = client.get("/api/v1/explain?user=olga@idp.test", headers={"Authorization": f"Bearer {token}"}).json()
+    assert "This is what the log-in of 20" in "\n".join(explain._lines(found))
+
+
+def replay_of(broker: Broker, name: str) -> Replayed:
+    return replay(broker, actor(broker), name, CLIENT)
+
+
+@pytest.fixture
+def oidc() -> Iterator[OidcProvider]:
+    provider = OidcProvider(ORIGIN)
+    provider.start()
+    yield provider
+    provider.wipe()

@@ -8,6 +8,7 @@ import pytest
 
 from portico.errors import DirectoryError, DirectoryRefused, RateLimited
 from portico.services import gates
+from portico.services.directories import answer_of
 from portico.services.gates import Down, Gate, Gates, TooLong
 
 pytestmark = pytest.mark.capability("S119", "S046")
@@ -183,3 +184,17 @@ def test_a_directory_with_new_settings_gets_a_new_gate_and_the_old_driver_is_clo
     other = known.find("d", 2, lambda: Gate(drivers[1], 1, "d"))
     assert other is not one
     assert (drivers[0].closed, drivers[1].closed) == (True, False)
+
+
+def test_what_nobody_waits_for_any_more_is_not_begun() -> None:
+    """A change of a password, say, that its user was told has failed."""
+    gate, go_on, done = Gate(None, 1, "d"), threading.Event(), []
+    first = gate.submit(lambda: go_on.wait(60))
+    with pytest.raises(DirectoryError, match="in time"):
+        answer_of(gate.submit(lambda: done.append("late")), 0.05)
+    with pytest.raises(DirectoryError, match="in time"):
+        answer_of(first, 0.05)
+    go_on.set()
+    assert first.result(60)  # what has begun goes on
+    assert answer_of(gate.submit(lambda: "next"), 60) == "next"
+    assert done == []

@@ -1,6 +1,7 @@
 """Microsoft Active Directory, and Samba as a domain controller."""
 
 import re
+import time
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -16,6 +17,7 @@ from portico.ports.directory import Meta, Standing
 
 GROUPS_AT_ONCE = 100  # SIDs in one search
 UAC_DISABLED = 0x2  # MS-ADTS 2.2.16
+EPOCH_SECONDS = 11_644_473_600  # from 1601 to 1970
 CONSTRAINT_VIOLATION = 19
 # The sub-codes of a refused bind, after "data" in the server's text: Windows error codes (MS-ERREF 2.2), in hex.
 _STANDING = {
@@ -45,7 +47,7 @@ class ActiveDirectory(Ldap):
     kind: ClassVar[str] = "active-directory"
     Settings: ClassVar[type] = ActiveDirectorySettings
     subject_attribute: ClassVar[str] = "objectGUID"
-    more: ClassVar[tuple[str, ...]] = ("userAccountControl", "memberOf")
+    more: ClassVar[tuple[str, ...]] = ("userAccountControl", "accountExpires", "memberOf")
     srv: ClassVar[tuple[tuple[str, str, int], ...]] = (
         ("_ldap._tcp.dc._msdcs", "ldaps", 636),
         ("_ldap._tcp", "ldaps", 636),
@@ -62,9 +64,13 @@ class ActiveDirectory(Ldap):
         return Standing.WRONG if standing is Standing.UNKNOWN else standing
 
     def may_log_in(self, entry: Entry) -> bool:
-        """Read the flag of disabled accounts."""
-        control = entry.text("userAccountControl")
-        return not (control.isdecimal() and int(control) & UAC_DISABLED)
+        """Read the flag of disabled accounts, and when the account ends.
+
+        One that is locked by wrong passwords may: it is so for minutes, and by whoever types its name.
+        """
+        control, ends = entry.text("userAccountControl"), entry.text("accountExpires")
+        disabled = control.isdecimal() and int(control) & UAC_DISABLED
+        return not disabled and not (ends.isdecimal() and 0 < int(ends) <= _filetime(time.time()))
 
     def groups(self, entry: Entry, connection: Connection, deadline: Deadline) -> tuple[str, ...]:
         """Name the groups whose SIDs the directory has computed for the person."""
@@ -108,6 +114,11 @@ class ActiveDirectory(Ldap):
         """Return the objectGUID as a UUID."""
         raw = next(iter(entry.attributes.get("objectguid", ())), b"")
         return str(UUID(bytes_le=raw)) if len(raw) == 16 else ""
+
+
+def _filetime(seconds: float) -> int:
+    """Return a moment after 1970 as directories count it: tenths of microseconds since 1601 (MS-DTYP 2.3.3)."""
+    return int((seconds + EPOCH_SECONDS) * 10_000_000)
 
 
 def _quoted(password: str) -> bytes:

@@ -29,6 +29,7 @@ class Ldap:
     """The parts of the driver that both kinds share."""
 
     changes_passwords: ClassVar[bool] = True
+    can_look: ClassVar[bool] = True
     subject_attribute: ClassVar[str]
     srv: ClassVar[tuple[tuple[str, str, int], ...]]
     more: ClassVar[tuple[str, ...]] = ()  # attributes that the kind itself needs

@@ -23,6 +23,10 @@ DEAD_SECONDS = 30.0  # a server that failed is asked last for that long
 FOUND_SECONDS = 300.0  # how long what the DNS says is kept
 
 
+class _NotAccepted(DirectoryError):
+    """The service account is refused, which no other server of the directory would mend."""
+
+
 class Pool:
     """Connections in two sorts: those of the service account, which searches, and those on which people are bound, which do nothing else.
 
@@ -52,8 +56,12 @@ class Pool:
 
     @contextmanager
     def fresh(self, deadline: Deadline) -> Iterator[Connection]:
-        """Hold a connection of one's own, nobody's yet, and close it afterwards."""
-        with self._open(deadline) as connection:
+        """Hold a connection of one's own, nobody's yet, and close it afterwards. Raises DirectoryError."""
+        try:
+            opened = self._open(deadline)
+        except TimeoutError as problem:
+            raise _late(problem) from problem
+        with opened as connection:
             yield connection
 
     @contextmanager
@@ -79,18 +87,36 @@ class Pool:
         return tuple(sorted(known, key=lambda server: self._dead.get(server, 0.0) > now))
 
     def _ask(self, sort: str, ask: Callable[[Connection], T], deadline: Deadline) -> T:
-        kept = self._take(sort)
-        if kept is not None:
+        try:
+            kept = self._take(sort)
+            if kept is not None:
+                try:
+                    return self._answered(sort, kept, ask)
+                except DirectoryError as problem:
+                    if kept.usable or isinstance(problem, DirectoryRefused):
+                        raise
+                    deadline.left()  # it may have been closed while it was idle: once more, unless time is up
+            return self._ask_afresh(sort, ask, deadline)
+        except TimeoutError as problem:
+            raise _late(problem) from problem
+
+    def _ask_afresh(self, sort: str, ask: Callable[[Connection], T], deadline: Deadline) -> T:
+        """Ask on a fresh connection. A server that breaks off in the middle counts as one that failed: the next is asked."""
+        left = len(self.servers(deadline))
+        while True:
+            connection = self._open(deadline)
             try:
-                return self._answered(sort, kept, ask)
+                if sort == "service":
+                    self._bind_service(connection, deadline)
+                return self._answered(sort, connection, ask)
             except DirectoryError as problem:
-                if kept.usable or isinstance(problem, DirectoryRefused):
+                left -= 1
+                if connection.usable or isinstance(problem, DirectoryRefused | _NotAccepted):
                     raise
-                deadline.left()  # it may have been closed while it was idle: once more, unless time is up
-        connection = self._open(deadline)
-        if sort == "service":
-            self._bind_service(connection, deadline)
-        return self._answered(sort, connection, ask)
+                self._note_dead(connection.server)
+                if left <= 0:
+                    raise
+                deadline.left()
 
     def _answered(self, sort: str, connection: Connection, ask: Callable[[Connection], T]) -> T:
         try:
@@ -102,7 +128,7 @@ class Pool:
         answer = connection.bind(self._settings.bind_name, self._settings.bind_password, deadline)
         if answer.code != SUCCESS:
             connection.close()
-            raise DirectoryError(
+            raise _NotAccepted(
                 "The directory does not accept the service account. Check its name and password in the settings.",
                 f"{answer.code} {answer.text}",
             )
@@ -137,13 +163,17 @@ class Pool:
                 made = self._connect(server, share)
             except DirectoryError as problem:
                 trouble = problem
-                self._dead[server] = time.monotonic() + DEAD_SECONDS
+                self._note_dead(server)
             except Invalid as problem:
                 trouble = DirectoryError(problem.sentence)
             else:
                 self._dead.pop(server, None)
                 return made
         raise trouble or DirectoryError("No server of this directory is known.")
+
+    def _note_dead(self, server: Server | None) -> None:
+        if server is not None:
+            self._dead[server] = time.monotonic() + DEAD_SECONDS
 
     def _discovered(self, now: float, deadline: Deadline) -> tuple[Server, ...]:
         """Ask the DNS for the domain's servers (RFC 2782), by priority and weight."""
@@ -181,6 +211,10 @@ class Pool:
 
         own = resolve if self._settings.dns_server else None
         return Connection.open(server, self._tls, lambda host: addresses(host, self._reach, own), deadline)
+
+
+def _late(problem: TimeoutError) -> DirectoryError:
+    return DirectoryError("The directory's server does not answer in time.", str(problem))
 
 
 def _for_dns(deadline: Deadline) -> float:

@@ -1,19 +1,23 @@
 """LDAPv3 (RFC 4511) over a blocking socket with a deadline on every read: a server that is silent can hold nobody for longer.
 
-The messages are sansldap's, which does no input or output itself; the bytes, the limits and the waits are ours. Nothing here
-follows a referral: references are left out of what a search answers, since they would be asked without credentials.
+The messages are sansldap's, which does no input or output itself, and for searches those of ldap_search; the bytes, the limits
+and the waits are ours. Nothing here follows a referral: references are left out of what a search answers, since they would be
+asked without credentials.
 """
 
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
 import sansldap
 from sansldap.asn1 import ASN1Reader, ASN1Tag, ASN1Writer, TagClass
 
+from portico.directories import ldap_search
 from portico.directories.deadline import Deadline
+from portico.directories.ldap_search import Wanted
+from portico.directories.sockets import Find, connect
 from portico.errors import DirectoryError
 
 MAX_MESSAGE = 8 * 1024 * 1024
@@ -26,8 +30,6 @@ PASSWORD_MODIFY = "1.3.6.1.4.1.4203.1.11.1"  # noqa: S105 - RFC 3062
 PPOLICY = "1.3.6.1.4.1.42.2.27.8.5.1"  # draft-behera-ldap-password-policy
 SUCCESS = 0
 INVALID_CREDENTIALS = 49
-
-Find = Callable[[str], Sequence[str]]  # a host's addresses
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,25 +75,29 @@ class Entry:
 class Connection:
     """One connection to a server. After any DirectoryError it is closed and of no more use."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, server: Server | None = None) -> None:
         """Take over a connected socket."""
         self._socket = sock
+        self.server = server
         self._client = sansldap.LDAPClient()
-        self._number = 1 << 20  # of modifications, out of the way of the client's own
+        self._number = (
+            0  # of what is written here. One request is under way at a time, so that the client's may be the same.
+        )
+        self._buffer = bytearray()  # read, and not yet looked at
         self.usable = True
 
     @classmethod
     def open(cls, server: Server, tls: ssl.SSLContext, find: Find, deadline: Deadline) -> "Connection":
         """Connect to a server, under TLS for its name; `find` says at which addresses it may be reached. Raises DirectoryError, Invalid."""
         try:
-            sock = _connect(server, find, deadline)
+            sock = connect(server.host, server.port, find, deadline)
         except (OSError, TimeoutError) as problem:
             raise DirectoryError(f"The server {server.host} cannot be reached.", str(problem)) from problem
         try:
             sock.settimeout(deadline.left())
             if server.tls == "ldaps":
                 sock = tls.wrap_socket(sock, server_hostname=server.host)
-            made = cls(sock)
+            made = cls(sock, server)
             if server.tls == "starttls":
                 made._start_tls(tls, server.host, deadline)
             return made
@@ -127,49 +133,52 @@ class Connection:
     ) -> list[Entry]:
         """Return at most `limit` entries, page by page where they may be many. Raises DirectoryError."""
         found: list[Entry] = []
-        paged, cookie = scope == "subtree" and limit > PAGE, b""
+        page, cookie = (PAGE if scope == "subtree" and limit > PAGE else 0), b""
         while True:
-            controls = [sansldap.PagedResultControl(False, PAGE, cookie)] if paged else []
-            self._client.search_request(
-                base,
-                scope={"base": sansldap.SearchScope.BASE, "subtree": sansldap.SearchScope.SUBTREE}[scope],
-                size_limit=0 if paged else limit,
-                time_limit=max(1, int(deadline.left())),
-                filter=where,
-                attributes=list(attributes),
-                controls=list(controls),
-            )
+            left = max(1, int(deadline.left()))
+            wanted = Wanted(base, _SCOPES[scope], where, attributes, 0 if page else limit, left, page)
+            self._number += 1
+            self._write(ldap_search.request(self._number, wanted, cookie), deadline)
             cookie = self._collect(found, limit, deadline)
             if not cookie:
                 return found
 
     def _collect(self, found: list[Entry], limit: int, deadline: Deadline) -> bytes:
         """Read one page into `found`; returns the cookie of the next one."""
-        self._send(deadline)
         while True:
-            message = self._receive(deadline)
-            if isinstance(message, sansldap.SearchResultEntry):
-                if len(found) >= MAX_ENTRIES:
-                    raise self._broken(f"more than {MAX_ENTRIES} entries")
-                if len(found) >= limit:
-                    continue  # some servers send more than they are asked for
-                values = {one.name.lower(): tuple(one.values) for one in message.attributes}
-                found.append(Entry(message.object_name, values))
-            elif isinstance(message, sansldap.SearchResultDone):
-                code = int(message.result.result_code)
-                if code == _NO_SUCH_OBJECT:
-                    return b""
-                if code == _SIZE_LIMIT and len(found) >= limit:
-                    return b""
-                if code == _SIZE_LIMIT:
-                    raise DirectoryError(
-                        "The directory answers with fewer entries than there are. Let it give the service account as many as it asks for.",
-                        f"size limit after {len(found)}",
-                    )
-                if code not in (SUCCESS, _REFERRAL):
-                    raise self._broken(f"search: {code} {message.result.diagnostics_message}", keep=True)
-                pages = (one for one in message.controls if isinstance(one, sansldap.PagedResultControl))
-                return next((bytes(one.cookie) for one in pages), b"")
+            frame = self._frame(deadline)
+            try:
+                message = ldap_search.read(frame)
+                if message.number != self._number:
+                    raise ValueError("an answer to something else")
+                if message.kind == ldap_search.ENTRY:
+                    if len(found) >= MAX_ENTRIES:
+                        raise ValueError(f"more than {MAX_ENTRIES} entries")
+                    if len(found) < limit:  # some servers send more than they are asked for
+                        found.append(Entry(*ldap_search.entry(message)))
+                    continue
+                if message.kind == ldap_search.DONE:
+                    code, text, cookie = ldap_search.done(message)
+                elif message.kind in (ldap_search.REFERENCE, ldap_search.INTERMEDIATE):
+                    continue
+                else:
+                    raise ValueError(f"an answer of the wrong kind: 0x{message.kind:02x}")
+            except ValueError as problem:
+                raise self._broken(str(problem)) from problem
+            return self._ended(code, text, cookie, len(found) >= limit)
+
+    def _ended(self, code: int, text: str, cookie: bytes, enough: bool) -> bytes:
+        """Return the cookie of the next page after a search that went well. Raises DirectoryError."""
+        if code == _NO_SUCH_OBJECT or (code == _SIZE_LIMIT and enough):
+            return b""
+        if code == _SIZE_LIMIT:
+            raise DirectoryError(
+                "The directory answers with fewer entries than there are. Let it give the service account as many as it asks for.",
+                f"size limit: {text}",
+            )
+        if code not in (SUCCESS, _REFERRAL):
+            raise self._broken(f"search: {code} {text}", keep=True)
+        return cookie
 
     def modify(self, dn: str, changes: Sequence[tuple[str, str, bytes]], deadline: Deadline) -> Answer:
         """Change an entry: (operation "add" or "delete", attribute, value) each. RFC 4511, section 4.6."""
@@ -210,6 +219,8 @@ class Connection:
         answer = self.extended(START_TLS, None, deadline)
         if answer.code != SUCCESS:
             raise self._broken(f"StartTLS refused: {answer.code} {answer.text}")
+        if self._buffer:  # what came in clear behind the answer would count as said under TLS
+            raise self._broken("more than an answer to StartTLS")
         self._socket.settimeout(deadline.left())
         self._socket = tls.wrap_socket(self._socket, server_hostname=host)
 
@@ -277,17 +288,19 @@ class Connection:
         return head + more + self._exactly(length, deadline)
 
     def _exactly(self, wanted: int, deadline: Deadline) -> bytes:
-        pieces = bytearray()
+        buffer = self._buffer
         try:
-            while len(pieces) < wanted:
+            while len(buffer) < wanted:
                 self._socket.settimeout(deadline.left())
-                piece = self._socket.recv(min(65536, wanted - len(pieces)))
+                piece = self._socket.recv(65536)
                 if not piece:
                     raise ConnectionError("the server closed the connection")
-                pieces += piece
+                buffer += piece
         except (OSError, TimeoutError) as problem:
             raise self._broken(str(problem)) from problem
-        return bytes(pieces)
+        found = bytes(buffer[:wanted])
+        del buffer[:wanted]
+        return found
 
     def _broken(self, why: str, *, keep: bool = False) -> DirectoryError:
         if not keep:
@@ -299,20 +312,4 @@ _SEQUENCE = 0x30
 _LENGTH_BYTES = 4
 _NO_SUCH_OBJECT, _REFERRAL, _SIZE_LIMIT = 32, 10, 4
 _OPERATIONS = {"add": 0, "delete": 1}
-
-
-def _connect(server: Server, find: Find, deadline: Deadline) -> socket.socket:
-    found = find(server.host)
-    trouble: OSError | None = None
-    for position, address in enumerate(found):
-        share = deadline.left() / (
-            len(found) - position
-        )  # an address that swallows everything leaves time for the others
-        try:
-            sock = socket.create_connection((address, server.port), share)
-        except OSError as problem:
-            trouble = problem
-            continue
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return sock
-    raise trouble or OSError("no address")
+_SCOPES = {"base": 0, "subtree": 2}

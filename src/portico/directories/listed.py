@@ -49,6 +49,7 @@ class Listed:
     kind: ClassVar[str] = "list"
     Settings: ClassVar[type] = ListedSettings
     changes_passwords: ClassVar[bool] = False
+    can_look: ClassVar[bool] = True
 
     def __init__(self, settings: ListedSettings, context: DirectoryContext) -> None:
         """Read the list. Raises Invalid naming each line that cannot be used."""

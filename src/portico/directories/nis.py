@@ -35,6 +35,7 @@ class Nis:
     kind: ClassVar[str] = "nis"
     Settings: ClassVar[type] = NisSettings
     changes_passwords: ClassVar[bool] = False
+    can_look: ClassVar[bool] = True
 
     def __init__(self, settings: NisSettings, context: DirectoryContext) -> None:
         """Read the settings; nothing is asked yet. Raises Invalid naming each setting that cannot be used."""

@@ -1,12 +1,14 @@
 """OpenLDAP and other directories by the standards: groupOfNames, groupOfUniqueNames, posixGroup, password policies."""
 
+import time
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import sansldap
 from sansldap.asn1 import ASN1Reader, ASN1Tag, ASN1Writer, TagClass
 
 from portico.directories.deadline import Deadline
+from portico.directories.group_memory import GroupMemory
 from portico.directories.ldap import Ldap
 from portico.directories.ldap_settings import LdapSettings
 from portico.directories.ldap_wire import (
@@ -18,12 +20,14 @@ from portico.directories.ldap_wire import (
     Connection,
     Entry,
 )
-from portico.errors import DirectoryError, DirectoryRefused
-from portico.ports.directory import Standing
+from portico.errors import DirectoryError, DirectoryRefused, Invalid
+from portico.ports.directory import DirectoryContext, Meta, Standing
 
 GROUPS_AT_ONCE = 100
 MAX_DEPTH = 20  # of groups within groups
 MAX_GROUPS = 10_000
+MAX_MEMORY = 3600  # seconds
+ONE_BY_ONE = 8  # groups
 FOREVER_LOCKED = "000001010000Z"
 _GROUP_CLASSES = ("groupOfNames", "groupOfUniqueNames", "posixGroup")
 # Errors of the policy's control, draft-behera-ldap-password-policy-10 section 6.2.
@@ -35,6 +39,16 @@ _REFUSALS = frozenset({19, 53})  # constraintViolation, unwillingToPerform
 class OpenLdapSettings(LdapSettings):
     """The defaults are those of OpenLDAP."""
 
+    group_memory: Annotated[
+        int,
+        Meta(
+            "Remember which groups hold a group for",
+            "A group that is put into another, or taken out, counts after so long; whom a group holds counts at once. 0: ask each time.",
+            unit="seconds",
+            advanced=True,
+        ),
+    ] = 60
+
 
 class OpenLdap(Ldap):
     """A directory whose groups list their members. People are told apart by entryUUID (RFC 4530)."""
@@ -44,6 +58,16 @@ class OpenLdap(Ldap):
     subject_attribute: ClassVar[str] = "entryUUID"
     more: ClassVar[tuple[str, ...]] = ("gidNumber", "pwdAccountLockedTime")
     srv: ClassVar[tuple[tuple[str, str, int], ...]] = (("_ldaps._tcp", "ldaps", 0), ("_ldap._tcp", "starttls", 0))
+
+    settings: OpenLdapSettings
+
+    def __init__(self, settings: OpenLdapSettings, context: DirectoryContext) -> None:
+        """Read the settings; nothing is asked yet. Raises Invalid naming each setting that cannot be used."""
+        if not 0 <= settings.group_memory <= MAX_MEMORY:
+            text = f"Give 0 to {MAX_MEMORY} seconds."
+            raise Invalid(text, {"group_memory": text})
+        super().__init__(settings, context)
+        self._memory = GroupMemory(settings.group_memory)
 
     def standing(self, answer: Answer) -> Standing:
         """Read the result and the policy's control: who must change their password is bound with success, and nothing else."""
@@ -55,34 +79,50 @@ class OpenLdap(Ldap):
         return policy or Standing.WRONG
 
     def may_log_in(self, entry: Entry) -> bool:
-        """Read the mark of an account that is locked for good."""
+        """Read the mark of an account that is locked for good. One that is locked by wrong passwords may: it is so for minutes."""
         return entry.text("pwdAccountLockedTime") != FOREVER_LOCKED
 
     def groups(self, entry: Entry, connection: Connection, deadline: Deadline) -> tuple[str, ...]:
-        """Climb from group to group; each is looked at once, so that groups which hold each other end the climb."""
+        """Climb from group to group; each is looked at once, so that groups which hold each other end the climb.
+
+        What somebody is in is asked each time. What a group is in may be remembered.
+        """
         uid, gid = entry.text("uid"), entry.text("gidNumber")
         posix = [sansldap.FilterEquality("memberUid", uid.encode())] if uid else []
         posix += [sansldap.FilterEquality("gidNumber", gid.encode())] if gid else []
-        found: dict[str, str] = {}
-        level = [entry.dn]
-        for depth in range(1 if self.settings.groups == "direct" else MAX_DEPTH):
-            above: dict[str, str] = {}
-            for start in range(0, len(level), GROUPS_AT_ONCE):
-                holding: list[sansldap.LDAPFilter] = [
-                    sansldap.FilterEquality(attribute, dn.encode())
-                    for dn in level[start : start + GROUPS_AT_ONCE]
-                    for attribute in ("member", "uniqueMember")
-                ]
-                wanted = holding + (posix if depth == 0 and start == 0 else [])
-                groups = connection.search(self.settings.base, _groups_with(wanted), ["cn"], deadline)
-                above |= {group.dn: group.text("cn") for group in groups if group.dn not in found}
-            if not above:
+        found = self._holding([entry.dn], posix, connection, deadline)
+        level = dict(found)
+        for _ in range(0 if self.settings.groups == "direct" else MAX_DEPTH - 1):
+            if not level or len(found) > MAX_GROUPS:
                 break
-            found |= above
-            if len(found) > MAX_GROUPS:
-                raise DirectoryError("Somebody is in too many groups.", f"{entry.dn}: more than {MAX_GROUPS}")
-            level = list(above)
+            above = self._above(list(level), connection, deadline)
+            level = {dn: name for dn, name in above.items() if dn not in found}
+            found |= level
+        if len(found) > MAX_GROUPS:
+            raise DirectoryError("Somebody is in too many groups.", f"{entry.dn}: more than {MAX_GROUPS}")
         return tuple(found.values())
+
+    def _above(self, dns: list[str], connection: Connection, deadline: Deadline) -> dict[str, str]:
+        """Return what holds any of these groups. A few are asked for one by one, since only so it is known which holds which."""
+        above, unknown = self._memory.find(dns)
+        step = 1 if self.settings.group_memory and len(unknown) <= ONE_BY_ONE else GROUPS_AT_ONCE
+        for start in range(0, len(unknown), step):
+            some, asked = unknown[start : start + step], time.monotonic()
+            holding = self._holding(some, [], connection, deadline)
+            if len(some) == 1 or not holding:
+                self._memory.keep(some, holding, asked)
+            above |= holding
+        return above
+
+    def _holding(
+        self, dns: list[str], more: list[sansldap.FilterEquality], connection: Connection, deadline: Deadline
+    ) -> dict[str, str]:
+        """Ask for the groups that name any of these as a member, or of which `more` holds: DN → name."""
+        wanted: list[sansldap.LDAPFilter] = [
+            sansldap.FilterEquality(attribute, dn.encode()) for dn in dns for attribute in ("member", "uniqueMember")
+        ]
+        groups = connection.search(self.settings.base, _groups_with([*wanted, *more]), ["cn"], deadline)
+        return {group.dn: group.text("cn") for group in groups}
 
     def change(self, entry: Entry, old: str, new: str, deadline: Deadline) -> Standing:
         """Bind as the person, then ask for the change (RFC 3062): all that somebody may do who must change their password."""

@@ -25,6 +25,7 @@ class Standing(StrEnum):
     ACCOUNT_EXPIRED = "account_expired"
     HOURS = "hours"  # not at this time
     WORKSTATION = "workstation"  # not from here
+    SECOND_FACTOR = "second_factor"  # the directory wants one of its own, which is not asked for here
 
 
 CHANGE_FIRST = frozenset({Standing.EXPIRED, Standing.MUST_CHANGE})

@@ -32,6 +32,10 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
     "login.account_expired": (N_("Your account has expired."), N_("Ask your administrator.")),
     "login.hours": (N_("Your account may not be used at this time of day."), N_("Ask your administrator when it may.")),
     "login.workstation": (N_("Your account may not be used from here."), N_("Ask your administrator.")),
+    "login.second_factor_there": (
+        N_("Your account wants a second factor in %(directory)s, which cannot be given here."),
+        N_("Ask your administrator."),
+    ),
     "login.no_role": (N_("No rule of %(directory)s lets you in."), N_("Ask your administrator.")),
     "login.directory_down": (
         N_("The directory that knows you does not answer at the moment."),
@@ -43,6 +47,10 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
     ),
     "rule.won": (N_("Rule %(rule)s of %(directory)s (%(said)s) gives role and policy."), ""),
     "rule.default": (N_("No rule of %(directory)s holds, so its defaults do."), ""),
+    "rule.last_log_in": (
+        N_("%(directory)s tells who somebody is only while they log in. This is what the log-in of %(at)s gave."),
+        "",
+    ),
     "rule.not_met": (N_("Rule %(rule)s (%(said)s) does not hold."), ""),
     "rule.elsewhere": (N_("Rule %(rule)s (%(said)s) is for another location."), ""),
     "login.setup_due": (

@@ -51,8 +51,9 @@ class Directory(Protocol):
 
     kind: ClassVar[str]
     Settings: ClassVar[type]
-    # Whether it says more about a refused password than that it is wrong, and lets people change theirs.
-    changes_passwords: ClassVar[bool]
+    # Whether who must change their password may come in to do so. Of the class: whether people may change theirs at all.
+    changes_passwords: bool
+    can_look: bool  # whether `look` and `describe` can be answered
 
     def check(self) -> tuple[Finding, ...]:
         """Try what a log-in needs and report each step by name. Raises DirectoryError when no server can be reached."""

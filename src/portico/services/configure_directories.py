@@ -15,7 +15,9 @@ from portico.store import tables as t
 from portico.store.records import adapter
 
 # Where a secret is sent to: whoever changes that must know the secret.
-WHERE = frozenset({"servers", "dns_domain", "dns_server", "ca_certificates", "issuer", "bind_name"})
+WHERE = frozenset(
+    {"servers", "dns_domain", "dns_server", "ca_certificates", "issuer", "bind_name", "auth_url", "service_account", "service_domain"}
+)  # fmt: skip
 
 
 class Directories(Writer):
@@ -88,8 +90,11 @@ def _sent_elsewhere(write: Write, settings: type) -> dict[str, str]:
         return {}
     old, new = write.old.body.get("settings", {}), write.values["settings"]
     moved = any(old.get(name, "") != new.get(name, "") for name in WHERE)
-    untyped = [name for name in driver_settings.secret_names(settings) if name in _secrets(write) and not new.get(name)]
-    return {f"settings.{name}": "Type it again: it goes elsewhere now." for name in untyped} if moved else {}
+    if not moved:
+        return {}
+    kept = _secrets(write)
+    untyped = [name for name in driver_settings.secret_names(settings) if name in kept and not new.get(name)]
+    return {f"settings.{name}": "Type it again: it goes elsewhere now." for name in untyped}
 
 
 def _check_usable(write: Write, driver: Any, wrong: Mapping[str, str]) -> dict[str, str]:

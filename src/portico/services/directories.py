@@ -49,10 +49,14 @@ def gate_of(broker: Broker, directory: DirectoryRecord) -> Gate:
 
 
 def answer_of(running: "Future[T]", seconds: float = ANSWER_SECONDS) -> T:
-    """Wait for a directory's answer in a thread that others need too, so not for long. Raises DirectoryError."""
+    """Wait for a directory's answer in a thread that others need too, so not for long. Raises DirectoryError.
+
+    What still stands in the line then is not begun any more.
+    """
     try:
         return running.result(seconds)
     except FutureTimeout as problem:
+        running.cancel()
         raise DirectoryError("This directory does not answer in time. Try again.") from problem
 
 

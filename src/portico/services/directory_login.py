@@ -42,6 +42,7 @@ from portico.store import events, users
 _TOLD = {
     Standing.DISABLED: "login.disabled", Standing.EXPIRED: "login.expired", Standing.MUST_CHANGE: "login.expired",
     Standing.ACCOUNT_EXPIRED: "login.account_expired", Standing.HOURS: "login.hours", Standing.WORKSTATION: "login.workstation",
+    Standing.SECOND_FACTOR: "login.second_factor_there",
 }  # fmt: skip
 NAME_LONGEST = 150  # what is kept of a login name; a mark may follow it when the name was given to somebody else
 

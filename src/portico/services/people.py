@@ -5,7 +5,7 @@ from typing import Any
 from portico.domain.directories import DirectoryRecord, Identity
 from portico.domain.jobs import AssignmentTimer
 from portico.services.broker import Broker
-from portico.services.directories import by_redirect, gate_of
+from portico.services.directories import answer_of, by_redirect, gate_of
 from portico.services.queueing import enqueue
 from portico.services.screen_lock import lock
 from portico.store import assignments, events
@@ -14,6 +14,7 @@ from portico.store import sessions as session_store
 from portico.store.scope import Tenant
 
 AT_ONCE = 500  # people in one run; whoever is left comes first in the next one
+LOOK_SECONDS = 60.0  # for their directory's answer, its line included; then the job fails and is begun again
 
 
 def look_after(broker: Broker, directory_id: str, seconds: float) -> float | None:
@@ -28,8 +29,10 @@ def look_after(broker: Broker, directory_id: str, seconds: float) -> float | Non
         rows = store.to_look_at(conn, directory_id, AT_ONCE)
     if rows:
         gate = gate_of(broker, directory)
+        if not gate.driver.can_look:
+            return seconds
         names = [row.login_name for row in rows]
-        found = gate.submit(lambda: gate.driver.look(names)).result()
+        found = answer_of(gate.submit(lambda: gate.driver.look(names)), LOOK_SECONDS)
         for row in rows:
             settle(broker, directory, row, found.get(row.login_name))
         with broker.db.write() as conn:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from portico.domain import explain
 from portico.domain.access import Actor
 from portico.domain.directories import LOCAL, DirectoryRecord, Identity, to_ask
 from portico.domain.gateways import Path
@@ -23,6 +24,7 @@ from portico.services.session_policy import plan_of
 from portico.services.sessions import SignedIn
 from portico.store import desktops, fleet, users
 from portico.store import directories as store
+from portico.store import sessions as session_store
 from portico.store import tables as t
 from portico.store.scope import Tenant
 
@@ -68,7 +70,7 @@ class _Someone:
 def replay(broker: Broker, actor: Actor, login_name: str, client: Client, at: datetime | None = None) -> Replayed:
     """Play a log-in and the offers of one of the tenant's users through, as of now or another moment; nothing is written.
 
-    Who comes from a directory is looked up there. Raises Denied, NotFound, DirectoryError.
+    Who comes from a directory is looked up there; of who cannot be, the last log-in is told. Raises Denied, NotFound, DirectoryError.
     """
     require(actor, "users")
     broker = broker if at is None else replace(broker, now=lambda: at)
@@ -108,16 +110,34 @@ def _find(broker: Broker, actor: Actor, login_name: str, client: Client) -> _Som
     directories = [one for one in broker.snapshots.get().directories.values() if one.tenant_id == actor.tenant_id]
     asked = to_ask(directories, "" if row else domain, row.directory if row else "")
     typed = TypedName(row.login_name, row.login_name) if row is not None else TypedName(*as_typed(login_name))
-    for directory in asked:
-        if by_redirect(broker, directory):  # nobody but themselves can ask there: what their last log-in gave is told
+    for directory in sorted(asked, key=partial(by_redirect, broker)):  # no typed name is ever sent to such a one
+        gate = None if by_redirect(broker, directory) else gate_of(broker, directory)
+        if gate is None or not gate.driver.can_look:  # only they themselves can ask there
+            if row is None:
+                row = _of_directory(broker, directory, typed)
             if row is not None:
-                return _Someone(users.record(row), row, row.role_id, row.policy_id, None)
+                return _as_last_time(broker, directory, row)
             continue
-        gate = gate_of(broker, directory)
         identity: Identity | None = answer_of(gate.submit(partial(gate.driver.describe, typed)))
         if identity is not None:
             return _from_directory(broker, directory, identity, client)
     raise NotFound("There is no such user.")
+
+
+def _of_directory(broker: Broker, directory: DirectoryRecord, typed: TypedName) -> Any:
+    """Return the row of somebody who has come by this directory before, by the name that they had then."""
+    with broker.db.read() as conn:
+        return store.same_name(conn, directory.tenant_id, directory.id, split_name(typed.user)[0])
+
+
+def _as_last_time(broker: Broker, directory: DirectoryRecord, row: Any) -> _Someone:
+    """Tell what somebody's last log-in gave, and that it is that: what their directory says today is not known."""
+    with broker.db.read() as conn:
+        last = session_store.last_grant(conn, row.id)
+    at = last.created_at if last is not None else row.last_login_at
+    because = (explain.from_json(last.granted),) if last is not None and last.granted else ()
+    said = {"directory": directory.name, "at": f"{at:%Y-%m-%d %H:%M} UTC" if at is not None else "?"}
+    return _Someone(users.record(row), row, row.role_id, row.policy_id, None, Reason("rule.last_log_in", said, because))
 
 
 def _from_directory(broker: Broker, directory: DirectoryRecord, identity: Identity, client: Client) -> _Someone:

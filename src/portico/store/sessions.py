@@ -57,6 +57,12 @@ def end_all(conn: Connection, user_id: str, now: datetime, reason: str, keep: st
     return conn.execute(update(sessions).where(open_ones).values(ended_at=now, end_reason=reason)).rowcount
 
 
+def last_grant(conn: Connection, user_id: str) -> Any:
+    """Return when somebody last logged in, and by which rule they got role and policy."""
+    query = select(sessions.c.created_at, sessions.c.granted).where(sessions.c.user_id == user_id)
+    return conn.execute(query.order_by(sessions.c.created_at.desc()).limit(1)).first()
+
+
 def list_open(conn: Connection, user_id: str, now: datetime) -> list[Row[Any]]:
     """Return a user's open sessions, newest first."""
     query = (

@@ -1,7 +1,9 @@
 """What directories send us is read within bounds, whatever it is: only our own errors come of it, and soon."""
 
 import socket
+import ssl
 import struct
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,11 +13,12 @@ import sansldap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.directories import nis_wire
+from portico.directories import ldap_search, nis_wire
 from portico.directories.active_directory import ActiveDirectory, ActiveDirectorySettings
 from portico.directories.deadline import Deadline
+from portico.directories.group_memory import MOST, GroupMemory
 from portico.directories.ldap_settings import read_servers
-from portico.directories.ldap_wire import MAX_MESSAGE, Answer, Connection
+from portico.directories.ldap_wire import MAX_MESSAGE, Answer, Connection, Server
 from portico.directories.open_ldap import OpenLdap, OpenLdapSettings, _policy_error
 from portico.domain.directories import Standing
 from portico.errors import DirectoryError, Invalid
@@ -218,3 +221,91 @@ def test_fragments_without_end_stop_at_a_bound() -> None:
     sent = 0
     with pytest.raises(DirectoryError, match="too long"):
         nis_wire._record(Endless(), Deadline(60))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("behind", [b"", b"x", None])
+def test_what_comes_in_clear_behind_the_answer_to_starttls_ends_the_connection(behind: bytes | None) -> None:
+    """It would count as said under TLS. `None`: a whole answer to what will be asked next."""
+    server, client = sansldap.LDAPServer(), sansldap.LDAPClient()
+    client.extended_request("1.3.6.1.4.1.1466.20037")
+    server.receive(client.data_to_send())
+    server.extended_response(1)
+    answer = server.data_to_send()
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        theirs, _ = listener.accept()
+        with theirs:
+            theirs.recv(4096)
+            theirs.sendall(answer + (answer if behind is None else behind))
+            theirs.recv(4096)  # TLS begins, or they leave
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    place = Server("127.0.0.1", listener.getsockname()[1], "starttls")
+    with pytest.raises(DirectoryError) as caught:
+        Connection.open(place, ssl.create_default_context(), lambda host: [host], Deadline(30))
+    assert ("more than an answer" in caught.value.detail) is (behind != b"")
+    thread.join(30)
+    listener.close()
+
+
+@given(
+    st.lists(st.tuples(st.text("ab\xe9*()\\\0", max_size=200), st.binary(max_size=200)), min_size=1, max_size=5),
+    st.integers(0, 70_000), st.integers(1, 2**31 - 1), st.binary(max_size=300),
+)  # fmt: skip
+def test_searches_are_written_as_the_form_is(
+    tests: list[tuple[str, bytes]], most: int, number: int, cookie: bytes
+) -> None:
+    """Another's reader finds in them what was put in."""
+    equal: list[sansldap.LDAPFilter] = [sansldap.FilterEquality(name or "a", value) for name, value in tests]
+    where = sansldap.FilterAnd(
+        [sansldap.FilterOr(equal), EVERYBODY, sansldap.FilterNot(sansldap.FilterSubstrings("a", b"x", [b"y"], None))]
+    )
+    wanted = ldap_search.Wanted("dc=\xe9", 2, where, ["cn", "uid"], most, 7, 500)
+    (read,) = sansldap.LDAPServer().receive(ldap_search.request(number, wanted, cookie))
+    assert isinstance(read, sansldap.SearchRequest)
+    assert (read.message_id, read.base_object, read.scope, read.filter) == (
+        number,
+        "dc=\xe9",
+        sansldap.SearchScope.SUBTREE,
+        where,
+    )
+    assert (read.size_limit, read.time_limit, read.attributes) == (most, 7, ["cn", "uid"])
+    (control,) = read.controls
+    assert isinstance(control, sansldap.PagedResultControl) and (control.size, control.cookie) == (500, cookie)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_of_a_message_are_a_value_error_or_read(data: bytes) -> None:
+    for start in (b"", b"\x30" + bytes((len(data) & 0x7F,)), b"\x30\x81\xff\x02\x01\x01\x64"):
+        try:
+            message = ldap_search.read(start + data)
+            ldap_search.entry(message)
+            ldap_search.done(message)
+        except ValueError:
+            continue
+
+
+def test_what_is_remembered_of_groups_ends_and_is_bounded() -> None:
+    memory = GroupMemory(3600)
+    now = time.monotonic()
+    memory.keep(["a"], {"b": "B"}, now)
+    memory.keep(["old"], {"b": "B"}, now - 3600)
+    memory.keep(["none"], {}, now)
+    assert memory.find(["a", "none", "old", "other"]) == ({"b": "B"}, ["old", "other"])
+    memory.keep([f"many{at}" for at in range(MOST)], {}, now)
+    assert memory.find(["a", "many0"]) == ({}, ["a"])
+    off = GroupMemory(0)
+    off.keep(["a"], {"b": "B"}, time.monotonic())
+    assert off.find(["a"]) == ({}, ["a"])
+
+
+@pytest.mark.parametrize("seconds", [-1, 3601])
+def test_how_long_groups_are_remembered_is_bounded(seconds: int) -> None:
+    with pytest.raises(Invalid) as caught:
+        OpenLdap(
+            OpenLdapSettings(servers="ldaps://x.test", base="dc=x", bind_name="s", group_memory=seconds),
+            DirectoryContext(),
+        )
+    assert "group_memory" in caught.value.fields

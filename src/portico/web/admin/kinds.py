@@ -6,6 +6,7 @@ from portico.web.rendering import N_
 KINDS = {
     "active-directory": (N_("Active Directory"), N_("A Microsoft or Samba domain.")),
     "ldap": (N_("OpenLDAP"), N_("A directory by the standards of LDAP.")),
+    "keystone": (N_("OpenStack Keystone"), N_("The users of one domain of an OpenStack cloud.")),
     "list": (N_("A list"), N_("A handful of people whom you write down here.")),
     "oidc": (N_("OpenID Connect"), N_("A provider where people log in: Keycloak, Entra ID, Google and others.")),
     "nis": (N_("NIS"), N_("The maps of ypserv, in networks that you trust.")),
