@@ -1,6 +1,7 @@
 """Who may do what. Services ask here before they act; UI, API and command line all go through services."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from portico.domain.model import Role
@@ -20,6 +21,9 @@ AREAS = (
 )  # fmt: skip
 
 
+PORTAL = "portal"  # besides the areas, what a token may be for: to see and use the desktops of its owner
+
+
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who asks: a logged-in user with a role, in a tenant. `session_id` is None for API tokens and the command line."""
@@ -29,6 +33,18 @@ class Actor:
     tenant_id: str
     role: Role
     session_id: str | None = None
+    scoped: bool = False  # by a token that is for some areas only; `role` is what remains of the owner's
+
+
+def narrowed(role: Role, scopes: Mapping[str, str]) -> Role:
+    """Return what a token with scopes leaves of a role: in each area the lesser of both."""
+    areas = {
+        area: Level.EDIT if level == Level.EDIT and scopes[area] == Level.EDIT else Level.VIEW
+        for area, level in role.areas.items()
+        if area in scopes
+    }
+    acts = scopes.get(PORTAL) == Level.EDIT
+    return replace(role, areas=areas, may_release=role.may_release and acts, may_power=role.may_power and acts)
 
 
 def may(actor: Actor, area: str, level: Level = Level.VIEW) -> bool:

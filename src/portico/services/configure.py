@@ -18,9 +18,10 @@ from portico.services.configure_agents import JoinKeys, WaitingAgents
 from portico.services.configure_centers import Centers
 from portico.services.configure_directories import Directories
 from portico.services.configure_fleet import Clients, Desktops, GatewayGroups, Gateways, Locations, Recordings
-from portico.services.configure_people import Roles, Tenants, Tokens, Users
+from portico.services.configure_people import Roles, Tenants, Users
 from portico.services.configure_policies import Plans, Policies
 from portico.services.configure_pools import Pools
+from portico.services.configure_tokens import Tokens
 from portico.services.listing import Page, Query, fetch, reach, there
 from portico.services.nouns import MADE_ONCE, NOUNS, Noun, NounInfo, describe
 from portico.services.shapes import merged, validate

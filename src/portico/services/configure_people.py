@@ -1,12 +1,11 @@
-"""Users, roles, tenants and API tokens. Nobody gives away, or takes over, more than they have themselves."""
+"""Users, roles and tenants. Nobody gives away, or takes over, more than they have themselves."""
 
 import re
 import secrets
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from portico.domain import explain
 from portico.domain.access import AREAS, Actor, Level
@@ -15,7 +14,6 @@ from portico.domain.login import check_password_policy, split_name
 from portico.domain.model import Role
 from portico.errors import Conflict, Denied
 from portico.services.broker import Broker
-from portico.services.sessions import hash_secret
 from portico.services.writing import Write, Writer, missing, unique
 from portico.store import sessions
 from portico.store import tables as t
@@ -27,7 +25,7 @@ GENERATED_BYTES = 12  # 96 bits, 16 characters
 
 
 class Users(Writer):
-    """Local users."""
+    """Local users, and service accounts."""
 
     def prepare(self, broker: Broker, fields: Mapping[str, Any], *, new: bool) -> dict[str, Any]:
         """Hash the password, which takes long, before the transaction; make one for a new user without."""
@@ -38,6 +36,8 @@ class Users(Writer):
             return {"hash": broker.hasher.hash(typed), "generated": False}
         if not new:
             return {}
+        if fields.get("service") is True:  # nobody knows the password
+            return {"hash": broker.hasher.hash(secrets.token_urlsafe(32)), "generated": False}
         made = secrets.token_urlsafe(GENERATED_BYTES)
         return {"hash": broker.hasher.hash(made), "generated": True, "answer": {"generated_password": made}}
 
@@ -54,7 +54,7 @@ class Users(Writer):
                 "disabled",
                 "must_change_password",
             )
-        }
+        } | {"service": bool(row.service)}
 
     def check(self, write: Write) -> dict[str, str]:
         """Check the name over all tenants (people log in without naming theirs), the password, role and policy."""
@@ -74,6 +74,7 @@ class Users(Writer):
             wrong["login_name"] = "Give a name without spaces, @ and backslash."
         elif write.conn.scalar(taken.limit(1)):
             wrong["login_name"] = "This name is taken. Choose another one."
+        wrong |= _refuse_service(write)
         if values["password"]:
             reason = check_password_policy(values["password"], name)
             if reason:
@@ -122,6 +123,19 @@ class Users(Writer):
         live = (tokens.c.user_id == write.id) & tokens.c.revoked_at.is_(None)
         revoked = write.conn.execute(update(tokens).where(live).values(revoked_at=now)).rowcount
         return super().delete(write) | {"sessions": ended, "tokens": revoked}
+
+
+def _refuse_service(write: Write) -> dict[str, str]:
+    """Refuse what makes no sense of a program: a password, and to become a person, or a person a program."""
+    values, was = write.values, bool(write.old.service) if write.old is not None else None
+    wrong = {}
+    if was is not None and values["service"] is not was:
+        wrong["service"] = "It stays what it is. Make another account instead."
+    if values["service"] and values["password"]:
+        wrong["password"] = "A service account has none: it has tokens."  # noqa: S105 - a sentence
+    if values["service"] and values["must_change_password"]:
+        wrong["must_change_password"] = "A service account has no password."  # noqa: S105 - a sentence
+    return wrong
 
 
 def _refuse_directory(write: Write) -> dict[str, str]:
@@ -226,41 +240,6 @@ class Tenants(Writer):
         return {"deleted": write.conn.execute(t.tenants.delete().where(t.tenants.c.id == write.id)).rowcount}
 
 
-class Tokens(Writer):
-    """A person's own API tokens; the secret is shown once."""
-
-    def prepare(self, broker: Broker, fields: Mapping[str, Any], *, new: bool) -> dict[str, Any]:
-        """Make the secret."""
-        return {"secret": secrets.token_urlsafe(32)}
-
-    def check(self, write: Write) -> dict[str, str]:
-        """Check the name among one's own; raises Denied where the role does not allow the API."""
-        if not write.actor.role.may_use_api:
-            raise Denied("Your role does not allow the API. Ask an administrator.")
-        return {} if write.values["name"] else {"name": "Fill this in."}
-
-    def row(self, write: Write) -> dict[str, Any]:
-        """Keep only a hash of the secret."""
-        days = write.values["days"]
-        expires_at = write.broker.now() + timedelta(days=days) if days else None
-        hashed = hash_secret(write.ready["secret"])
-        return {
-            "name": write.values["name"],
-            "user_id": write.actor.user_id,
-            "secret_hash": hashed,
-            "expires_at": expires_at,
-        }
-
-    def after(self, write: Write) -> dict[str, Any]:
-        """Answer with the bearer, once."""
-        return {"secret": f"pt.{write.id}.{write.ready['secret']}"}
-
-    def delete(self, write: Write) -> dict[str, Any]:
-        """Revoke the token."""
-        gone = update(t.api_tokens).where(t.api_tokens.c.id == write.id).values(revoked_at=write.broker.now())
-        return {"deleted": write.conn.execute(gone).rowcount}
-
-
 def begin_tenant(write: Write) -> None:
     """Insert the roles and the default policy of a tenant, in the transaction that makes it."""
     now = write.broker.now()
@@ -277,8 +256,13 @@ def begin_tenant(write: Write) -> None:
 
 def refuse_stronger(write: Write, role_ids: set[str]) -> None:
     """Raise Denied where one of the roles reaches further than the actor's own."""
-    for row in write.conn.execute(select(t.roles).where(t.roles.c.id.in_([id for id in role_ids if id]))):
-        _refuse_beyond(write.actor, from_row(Role, row).areas)
+    refuse_stronger_roles(write.conn, write.actor, role_ids)
+
+
+def refuse_stronger_roles(conn: Connection, actor: Actor, role_ids: set[str]) -> None:
+    """Raise Denied where one of the roles reaches further than the actor's own."""
+    for row in conn.execute(select(t.roles).where(t.roles.c.id.in_([id for id in role_ids if id]))):
+        _refuse_beyond(actor, from_row(Role, row).areas)
 
 
 def _refuse_beyond(actor: Actor, areas: Mapping[str, str]) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from portico import faults
 from portico.domain import connect as rules
+from portico.domain.access import Level
 from portico.domain.assign import on_assigned
 from portico.domain.connect import NATIVE, ConnectStage, Progress
 from portico.domain.explain import as_json
@@ -26,6 +27,7 @@ from portico.services import addresses, endings, entry_tickets, evidence, forwar
 from portico.services.broker import Broker
 from portico.services.entry_tickets import Way
 from portico.services.explaining import sentence
+from portico.services.guards import require_portal
 from portico.services.portal import offers
 from portico.services.queueing import enqueue
 from portico.services.sessions import SignedIn
@@ -72,6 +74,7 @@ def connect(
     broker: Broker, me: SignedIn, offer_id: str, client: Client, protocol: str | None = None
 ) -> Connecting | NoDesktop:
     """Give the user the desktop of an offer, and begin a connection to it; a second click gets the same desktop."""
+    require_portal(me, Level.EDIT)
     given = _assignment_for(broker, me, offer_id)
     if isinstance(given, NoDesktop):
         return given
@@ -223,6 +226,7 @@ def _may_release(broker: Broker, me: SignedIn, assignment: Assignment) -> bool:
 
 def load(broker: Broker, me: SignedIn, connection_id: str) -> tuple[Any, Assignment, Desktop]:
     """Return one's own connection, its assignment and its desktop. Raises NotFound when it is somebody else's."""
+    require_portal(me, Level.EDIT)
     with broker.db.read() as conn:
         row = connections.find(conn, Tenant(me.user.tenant_id), connection_id)
     if row is None or row.user_id != me.user.id:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from portico.domain.access import AREAS
+from portico.domain.access import AREAS, PORTAL
 from portico.domain.gateways import BALANCES
 from portico.domain.locations import ATTRIBUTES
 
@@ -309,6 +309,7 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "role_id": Spec("Role"),
         "policy_id": Spec("Policy", "Empty: the default policy."),
         "disabled": Spec("Disabled", "May not log in."),
+        "service": Spec("Service account", "For a program: it has API tokens, and nobody logs in as it."),
         "must_change_password": Spec("Must change the password at the next log-in"),
     },
     "desktops": {
@@ -381,5 +382,11 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
     "tokens": {
         "name": NAME,
         "days": Spec("Valid for", "Empty: until it is revoked.", "days", 1, 3650),
+        "scopes": Spec(
+            "May do",
+            f'Area → "view" or "edit", never more than its owner. Empty: all that the owner may. Areas: {PORTAL} (the owner\'s own desktops), {", ".join(AREAS)}.',
+        ),
+        "networks": Spec("Only from", "Networks such as 10.1.0.0/16. None: from everywhere."),
+        "user_id": Spec("Whose", "Id of a service account. Empty: one's own."),
     },
 }

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_
 from portico.domain.access import Actor, may
 from portico.errors import Invalid
 from portico.services.nouns import Noun
+from portico.store.tables import users
 from portico.store.types import UTCDateTime
 
 MAX_LIMIT = 500
@@ -53,9 +54,11 @@ def reach(noun: Noun, actor: Actor) -> ColumnElement[bool]:
     if noun.reach == "deployment":
         return true()
     if noun.reach == "own":
-        return and_(
-            columns.tenant_id == actor.tenant_id, columns.user_id == actor.user_id, columns.revoked_at.is_(None)
-        )
+        whose = columns.user_id == actor.user_id
+        if may(actor, "users"):  # programs belong to who handles the users
+            programs = select(users.c.id).where(users.c.tenant_id == actor.tenant_id, users.c.service.is_(True))
+            whose = or_(whose, columns.user_id.in_(programs))
+        return and_(columns.tenant_id == actor.tenant_id, whose, columns.revoked_at.is_(None))
     mine = columns.tenant_id == actor.tenant_id
     shared = noun.reach == "tenant+shared" or (noun.reach == "tenant+deployment" and may(actor, "tenants"))
     return or_(mine, columns.tenant_id.is_(None)) if shared else mine

@@ -18,6 +18,7 @@ from portico.services.attempts import LoggedIn as LoggedIn
 from portico.services.attempts import Refused as Refused
 from portico.services.broker import Broker
 from portico.services.directories import by_redirect
+from portico.services.guards import require_oneself
 from portico.services.sessions import SignedIn
 from portico.store import users
 
@@ -93,5 +94,6 @@ def _too_many(broker: Broker, wanted: Attempt, found: Facts) -> Refused | None:
 
 def change_password(broker: Broker, me: SignedIn, old: str, new: str) -> None:
     """Set one's own password, where one is kept, and end one's other sessions. Raises Invalid naming the field `old` or `new`."""
+    require_oneself(me)
     change = local_login.change_password if me.user.directory == LOCAL else directory_login.change_password
     change(broker, me, old, new)

@@ -93,6 +93,7 @@ class UserForm:
     policy_id: str | None = None
     disabled: bool = False
     must_change_password: bool = False
+    service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,10 @@ class TokenForm:
     """What may be said of a new API token."""
 
     name: str
-    days: int | None = 365
+    days: int | None = 90
+    scopes: Mapping[str, str] | None = None
+    networks: tuple[str, ...] = ()
+    user_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,13 +268,13 @@ _ALL = (
     _configuration("directories", DirectoryRecord, columns=(*RECORD_COLUMNS, "kind"), actions=("check", "restore")),
     Noun(
         "users", "Users", "users", t.users,
-        ("id", "login_name", "display_name", "email", "directory", "barred", "second_factor", "role_id", "policy_id", "disabled", "must_change_password",
+        ("id", "login_name", "display_name", "email", "directory", "barred", "second_factor", "role_id", "policy_id", "disabled", "must_change_password", "service",
          "failed", "locked_until", "last_login_at", "version", "created_at", "updated_at"),
         None, _form("UserForm", UserForm, "users"),
         search=("login_name", "display_name", "email"), sorts=("login_name", "display_name", "created_at", "updated_at"),
         filters={
             "role": _named(t.users.c.role_id, t.roles), "policy": _named(t.users.c.policy_id, t.policies),
-            "disabled": _flag(t.users.c.disabled), "directory": _equals(t.users.c.directory),
+            "disabled": _flag(t.users.c.disabled), "service": _flag(t.users.c.service), "directory": _equals(t.users.c.directory),
         },
         may_create=True, may_delete=True, actions=("unlock", "second-factor/reset", "sessions/end", "restore"),
     ),
@@ -370,8 +374,9 @@ _ALL = (
         sorts=("name",),
     ),
     Noun(
-        "tokens", "API tokens", "", t.api_tokens, ("id", "name", "created_at", "expires_at", "used_at"), None,
-        _form("TokenForm", TokenForm, "tokens"), sorts=("name", "created_at"), reach="own", may_create=True, may_delete=True,
+        "tokens", "API tokens", "", t.api_tokens, ("id", "name", "user_id", "scopes", "networks", "created_at", "expires_at", "used_at", "used_address", "before_until"), None,
+        _form("TokenForm", TokenForm, "tokens"), sorts=("name", "created_at"), filters={"user": _equals(t.api_tokens.c.user_id)}, reach="own",
+        may_create=True, may_delete=True, actions=("rotate",),
     ),
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ from portico.domain.model import Reason
 from portico.domain.offers import OfferList, PoolFacts
 from portico.domain.offers import offers as decide
 from portico.services.broker import Broker
+from portico.services.guards import require_portal
 from portico.services.sessions import SignedIn
 from portico.store import assignments, desktops, pools
 from portico.store.scope import Tenant
@@ -11,6 +12,7 @@ from portico.store.scope import Tenant
 
 def offers(broker: Broker, me: SignedIn) -> OfferList:
     """Return what the user may open now, and why not more. Assigns nothing."""
+    require_portal(me)
     if me.user.barred:
         return OfferList((), (("", Reason("user.barred")),))
     snapshot, now = broker.snapshots.get(), broker.now()

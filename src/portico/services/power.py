@@ -11,7 +11,7 @@ from portico.services import deletion
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
-from portico.services.guards import require
+from portico.services.guards import require, require_portal
 from portico.services.queueing import enqueue
 from portico.services.sessions import SignedIn
 from portico.store import assignments, centers, desktops, events
@@ -40,6 +40,7 @@ def power(broker: Broker, actor: Actor, desktop_id: str, action: PowerAction) ->
 
 def own_power(broker: Broker, me: SignedIn, assignment_id: str, action: PowerAction) -> str:
     """Order a power action on one's own desktop, where role and policy allow."""
+    require_portal(me, Level.EDIT)
     with broker.db.read() as conn:
         assignment = assignments.get(conn, Tenant(me.user.tenant_id), assignment_id)
     if assignment is None or assignment.user_id != me.user.id or assignment.state not in USABLE:

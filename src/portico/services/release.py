@@ -14,7 +14,7 @@ from portico.errors import AgentUnreachable, Denied, NotFound
 from portico.services import agent_channel, deletion, endings, evidence, idleness, settling
 from portico.services.broker import Broker
 from portico.services.claims import Claim
-from portico.services.guards import require
+from portico.services.guards import require, require_portal
 from portico.services.queueing import When, enqueue
 from portico.services.sessions import SignedIn
 from portico.store import assignments, desktops, events
@@ -53,6 +53,7 @@ def release_desktop(broker: Broker, actor: Actor, desktop_id: str) -> None:
 
 
 def _own(broker: Broker, me: SignedIn, assignment_id: str) -> tuple[Assignment, Desktop]:
+    require_portal(me, Level.EDIT)
     with broker.db.read() as conn:
         assignment = assignments.get(conn, Tenant(me.user.tenant_id), assignment_id)
         desktop = desktops.get(conn, Tenant(me.user.tenant_id), assignment.desktop_id) if assignment else None

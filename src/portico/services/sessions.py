@@ -4,12 +4,13 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, cast
 
-from portico.domain.access import Actor
+from portico import logs
+from portico.domain.access import Actor, narrowed
 from portico.domain.directories import LOCAL
 from portico.domain.model import Client, Policy, Role, User
 from portico.errors import Invalid, NotFound
@@ -18,7 +19,9 @@ from portico.services.broker import Broker
 from portico.store import events, users
 from portico.store import sessions as store
 from portico.store.scope import Tenant
+from portico.wire.networks import is_within, networks
 
+log = logs.get(__name__)
 COOKIE = "__Host-portico"
 TOUCH_SECONDS = 60  # how often a sign of life is written down
 LANGUAGES = ("en", "de")
@@ -42,6 +45,7 @@ class SignedIn:
     preferences: Mapping[str, str]
     client: Client = NOWHERE  # the device at which they logged in
     pending: str = ""  # code | setup: what is due before they may do anything else
+    scopes: Mapping[str, str] | None = None  # of the API token, None: all that its owner may
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +167,8 @@ def find(broker: Broker, cookie: str, *, halfway: bool = False) -> SignedIn | No
     return me
 
 
-def by_bearer(broker: Broker, bearer: str) -> SignedIn | None:
-    """Return who a bearer token stands for: an API session's, or an API token's (which begins with "pt.")."""
+def by_bearer(broker: Broker, bearer: str, address: str = "") -> SignedIn | None:
+    """Return who a bearer token, shown by a client at an address, stands for: an API session's, or an API token's ("pt.")."""
     if not bearer.startswith("pt."):
         return find(broker, bearer)
     _, _, rest = bearer.partition(".")
@@ -174,15 +178,33 @@ def by_bearer(broker: Broker, bearer: str) -> SignedIn | None:
     with broker.db.read() as conn:
         row = store.find_token(conn, token_id)
     now = broker.now()
-    if row is None or not hmac.compare_digest(row.secret_hash, hash_secret(secret)):
+    if row is None or not _is_secret_of(row, hash_secret(secret), now):
         return None
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
         return None
+    if row.networks and not is_within(address, networks(row.networks)):
+        log.warning("token shown from elsewhere", token=row.id, address=address)
+        return None
+    me = _signed_in(broker, row, None, secret, address, row.expires_at or now + timedelta(hours=1))
+    if me is None or not me.role.may_use_api:
+        return None
     if row.used_at is None or now - row.used_at > timedelta(seconds=TOUCH_SECONDS):
         with broker.db.write() as conn:
-            store.touch_token(conn, row.id, now)
-    me = _signed_in(broker, row, None, secret, "", row.expires_at or now + timedelta(hours=1))
-    return me if me is not None and me.role.may_use_api else None
+            store.touch_token(conn, row.id, now, address[:40])
+    return me if row.scopes is None else _scoped(me, row.scopes)
+
+
+def _is_secret_of(row: Any, hashed: str, now: datetime) -> bool:
+    """Tell whether a secret is a token's: its own, or for a while the one before."""
+    if hmac.compare_digest(row.secret_hash, hashed):
+        return True
+    lasts = row.before_hash is not None and row.before_until is not None and row.before_until > now
+    return lasts and hmac.compare_digest(row.before_hash, hashed)
+
+
+def _scoped(me: SignedIn, scopes: Mapping[str, str]) -> SignedIn:
+    role = narrowed(me.role, scopes)
+    return replace(me, role=role, scopes=scopes, actor=replace(me.actor, role=role, scoped=True))
 
 
 def _signed_in(

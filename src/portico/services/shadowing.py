@@ -13,7 +13,7 @@ from portico.services import connect, entry_tickets, reach
 from portico.services.broker import Broker
 from portico.services.changes import announce
 from portico.services.entry_tickets import Way
-from portico.services.guards import require
+from portico.services.guards import require, require_portal
 from portico.services.session_policy import plan_of
 from portico.services.sessions import SignedIn
 from portico.store import connections, events, fleet, outbox, shadows, users
@@ -99,6 +99,7 @@ def find(broker: Broker, actor: Actor, shadow_id: str) -> Shadow:
 
 def answer(broker: Broker, me: SignedIn, connection_id: str, shadow_id: str, *, agrees: bool) -> None:
     """Say whether somebody may join one's own session. Raises NotFound, Conflict when it is too late."""
+    require_portal(me, Level.EDIT)
     row, _, desktop = connect.load(broker, me, connection_id)
     now = broker.now()
     with broker.db.write() as conn:

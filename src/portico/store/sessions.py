@@ -38,9 +38,9 @@ def touch(conn: Connection, session_id: str, now: datetime) -> None:
     conn.execute(update(sessions).where(sessions.c.id == session_id).values(seen_at=now))
 
 
-def touch_token(conn: Connection, token_id: str, now: datetime) -> None:
-    """Keep the time of a token's use."""
-    conn.execute(update(api_tokens).where(api_tokens.c.id == token_id).values(used_at=now))
+def touch_token(conn: Connection, token_id: str, now: datetime, address: str) -> None:
+    """Keep when and from where a token was used."""
+    conn.execute(update(api_tokens).where(api_tokens.c.id == token_id).values(used_at=now, used_address=address))
 
 
 def end(conn: Connection, session_id: str, user_id: str, now: datetime, reason: str) -> bool:

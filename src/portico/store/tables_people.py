@@ -20,6 +20,7 @@ users = Table(
     Column("password_hash", Prose, nullable=False),
     Column("must_change_password", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
+    Column("service", Boolean),  # a program's account: it has tokens, and nobody logs in as it
     Column("second_factor", Word),  # "totp", once it was confirmed
     Column("barred", Word),  # by their directory: disabled | gone
     Column("checked_at", UTCDateTime),  # when their directory was last asked about them, but for a log-in
@@ -172,9 +173,14 @@ api_tokens = Table(
     Column("user_id", Id, ForeignKey("users.id"), nullable=False),
     Column("name", Name, nullable=False),
     Column("secret_hash", Hash, nullable=False),
+    Column("before_hash", Hash),  # of the secret that it had before, which is good for a while
+    Column("before_until", UTCDateTime),
+    Column("scopes", Json),  # area → view | edit; NULL: all that its owner may
+    Column("networks", Json),  # from which it is good; NULL: from everywhere
     Column("created_at", UTCDateTime, nullable=False),
     Column("expires_at", UTCDateTime),
     Column("used_at", UTCDateTime),
+    Column("used_address", Word),
     Column("revoked_at", UTCDateTime),
     Index("ix_api_tokens_user", "user_id"),
 )

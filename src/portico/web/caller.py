@@ -40,7 +40,8 @@ def client_of(request: Request, kind: str = "api") -> Client:
 def signed_in(request: Request) -> SignedIn:
     """Return who calls. Raises Unauthenticated."""
     bearer = bearer_of(request)
-    me = sessions.by_bearer(broker_of(request), bearer) if bearer else _by_cookie(request)
+    address = request.client.host if request.client else ""
+    me = sessions.by_bearer(broker_of(request), bearer, address) if bearer else _by_cookie(request)
     if me is None:
         raise Unauthenticated("Log in first: POST /api/v1/login gives a token for the Authorization header.")
     request.state.me = me

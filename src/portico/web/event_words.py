@@ -64,6 +64,9 @@ WRITTEN: Mapping[str, str] = {
     "join-key.created": N_("%(actor)s made the join key %(name)s."),
     "join-key.deleted": N_("%(actor)s revoked the join key %(name)s."),
     "token.created": N_("%(actor)s made the API token %(name)s."),
+    "token.rotated": N_(
+        "%(actor)s gave the API token %(name)s a new secret; the one before is good for %(hours)s more hours."
+    ),
     "token.deleted": N_("%(actor)s revoked the API token %(name)s."),
     "setting.changed": N_("%(actor)s changed the setting %(name)s."),
 }

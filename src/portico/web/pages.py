@@ -13,6 +13,7 @@ from portico.web.admin import (
     replaying,
     shadows,
     show,
+    tokens,
 )
 from portico.web.portal import account, connections, desktops, device, log_in, passkeys, second_factor, sign_on
 from portico.web.sections import flat
@@ -36,6 +37,7 @@ CONSOLE = flat(
     recordings.router,
     shadows.router,
     replaying.router,
+    tokens.router,
     preview.router,
     actions.router,
     edit.router,

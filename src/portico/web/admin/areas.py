@@ -271,8 +271,9 @@ _AREAS = (
          Column("last_login_at", N_("Last log-in"), "time")),
         (Section(N_("Person"), ("login_name", "display_name", "email")),
          Section(N_("What they may do"), ("role_id", "policy_id", "disabled")),
-         Section(N_("Password"), ("password", "must_change_password"))),
-        (("disabled:true", N_("Disabled")), ("disabled:false", N_("Active"))),
+         Section(N_("Password"), ("password", "must_change_password")),
+         Section(N_("Program"), ("service",), is_open=False)),
+        (("disabled:true", N_("Disabled")), ("disabled:false", N_("Active")), ("service:true", N_("Service accounts"))),
         create=N_("Add user"), deletes=True, history="user", sort="login_name", facts=("role", "last_login_at"), topics="users",
     ),
     Area(

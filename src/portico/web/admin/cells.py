@@ -16,7 +16,7 @@ from portico.services.overview import is_alive
 from portico.web.admin.areas import AREAS, Area
 from portico.web.admin.kinds import KINDS as KIND_WORDS
 from portico.web.forms import Option, get
-from portico.web.rendering import as_time, translate
+from portico.web.rendering import N_, as_time, translate
 from portico.web.words import CLIENT_KINDS, SYSTEM_WORDS, job_word
 
 ALL = 500
@@ -62,6 +62,8 @@ def with_names(broker: Broker, actor: Actor, area: Area, items: Sequence[Mapping
             row["center"] = item.get("center_name", "")
         if area.noun == "directories":
             row["kind_name"] = translate(KIND_WORDS[item["kind"]][0]) if item["kind"] in KIND_WORDS else item["kind"]
+        if area.noun == "users" and item.get("service"):
+            row["kind_name"] = translate(N_("Service account"))
         if area.noun == "clients":
             row["system"] = f"{translate(SYSTEM_WORDS.get(item['os'], ''))} {item['os_version']}".strip()
             row["device"] = f"{item['maker']} {item['model']}".strip()

@@ -8,13 +8,14 @@ from starlette.responses import JSONResponse, Response
 
 from portico.domain.model import PowerAction
 from portico.errors import Invalid
-from portico.services import gateways, operate, power, release, second_factor
+from portico.services import configure_tokens, gateways, operate, power, release, second_factor
 from portico.web.api.described import answers, errors, record, takes
 from portico.web.caller import Body, Me, broker_of
 
 router = APIRouter()
 
 JOB = record("job", job="string")
+_SECRET = record("secret", secret="string")  # noqa: S106 - a type, no password
 FAILURES = errors(400, 401, 403, 404, 409, 422, 503)
 
 
@@ -45,6 +46,19 @@ def release_desktop(request: Request, id: str, me: Me) -> Response:
 def delete_desktop(request: Request, id: str, me: Me) -> Response:
     """Queue the deletion of a desktop."""
     return queued(power.delete_desktop(broker_of(request), me.actor, id))
+
+
+@router.post("/tokens/{id}/rotate", tags=["API tokens"], operation_id="rotate_token", summary="A new secret for a token",
+             responses=answers(200, _SECRET, "The new secret, shown this once.") | FAILURES,
+             openapi_extra=takes({"type": "object", "properties": {"hours": {"type": "integer", "minimum": 0, "maximum": 168}}},
+                                 {"hours": 24}))  # fmt: skip
+def rotate_token(request: Request, id: str, me: Me, body: Body) -> Response:
+    """Change it; the one before is good for some more hours."""
+    hours = body.get("hours", 24)
+    if not isinstance(hours, int) or isinstance(hours, bool):
+        raise Invalid("The token was not changed.", {"hours": "Give a whole number."})
+    made = configure_tokens.rotate(broker_of(request), me.actor, id, hours)
+    return JSONResponse(made, headers={"Cache-Control": "no-store"})
 
 
 @router.post("/pools/{id}/refill", status_code=202, tags=["Pools"], operation_id="refill_pool",

@@ -9,9 +9,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from portico.errors import Invalid
-from portico.services import configure, directories, sessions
+from portico.services import configure, configure_tokens, directories, sessions
 from portico.services.configure import Query
 from portico.services.sessions import SignedIn
+from portico.web import token_forms
+from portico.web.admin.layouts import AREA_WORDS
 from portico.web.guard import PageRoute, posted, see, signed_in
 from portico.web.portal.log_in import change
 from portico.web.rendering import N_, broker_of, page
@@ -20,8 +22,6 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 LANGUAGES = {"en": "English", "de": "Deutsch"}
 THEMES = (("system", N_("As on this device")), ("light", N_("Light")), ("dark", N_("Dark")))
-# How long a token may live, in days; empty: until it is revoked.
-LIVES = ((30, N_("30 days")), (90, N_("90 days")), (365, N_("1 year")), ("", N_("Until revoked")))
 DONE = {
     "saved": N_("Saved."),
     "password": N_("The password was changed. Other sessions of yours were logged out."),
@@ -66,15 +66,20 @@ def new_password(request: Request, form: Annotated[FormData, Depends(posted)]) -
 def new_token(request: Request, form: Annotated[FormData, Depends(posted)]) -> Response:
     """Make an API token and show it once."""
     me: SignedIn = request.state.me
-    days = str(form.get("days") or "").strip()
-    wanted = {"name": str(form.get("name") or "").strip(), "days": int(days) if days.isdecimal() else days or None}
+    typed = token_forms.typed(form)
     try:
-        token = configure.create_item(broker_of(request), me.actor, "tokens", wanted)
+        token = configure.create_item(broker_of(request), me.actor, "tokens", token_forms.wanted(typed))
     except Invalid as problem:
-        return _account(
-            request, me, {f"token-{name}": text for name, text in problem.fields.items()}, 422, typed=wanted
-        )
+        return _account(request, me, token_forms.beside(problem.fields), 422, typed=typed)
     return _account(request, me, made=token)
+
+
+@router.post("/account/tokens/{token_id}/rotate")
+def rotate_token(request: Request, form: Annotated[FormData, Depends(posted)], token_id: str) -> Response:
+    """Give a token a new secret and show it once; the one before is good for another day."""
+    me: SignedIn = request.state.me
+    made = configure_tokens.rotate(broker_of(request), me.actor, token_id, token_forms.ROTATION_HOURS)
+    return _account(request, me, made=made)
 
 
 @router.post("/account/tokens/{token_id}/revoke")
@@ -97,7 +102,7 @@ def _account(
     tokens = None
     if me.role.may_use_api:
         tokens = configure.list_items(
-            broker_of(request), me.actor, "tokens", Query(sort="-created_at", limit=100)
+            broker_of(request), me.actor, "tokens", Query(filters={"user": me.user.id}, sort="-created_at", limit=100)
         ).items
     return page(
         request,
@@ -114,7 +119,8 @@ def _account(
         errors=errors or {},
         note=DONE.get(more.get("done", ""), ""),
         tokens=tokens,
-        lives=LIVES,
+        forms=token_forms,
+        area_words=AREA_WORDS,
         made=more.get("made"),
-        typed=more.get("typed", {"name": "", "days": 90}),
+        typed=more.get("typed", token_forms.EMPTY),
     )
