@@ -15,6 +15,7 @@ from portico.directories.listed import Listed
 from portico.directories.nis import Nis
 from portico.directories.oidc import Oidc
 from portico.directories.open_ldap import OpenLdap
+from portico.directories.saml import Saml
 from portico.domain.access import AREAS, Actor
 from portico.domain.model import Role
 from portico.ports.cloud import Meta
@@ -50,7 +51,14 @@ class Nowhere:
     Settings = NowhereSettings
 
 
-DIRECTORIES = {"list": Listed, "oidc": Oidc, "active-directory": ActiveDirectory, "ldap": OpenLdap, "nis": Nis}
+DIRECTORIES = {
+    "list": Listed,
+    "oidc": Oidc,
+    "saml": Saml,
+    "active-directory": ActiveDirectory,
+    "ldap": OpenLdap,
+    "nis": Nis,
+}
 
 
 def make_broker(state: Path, url: str | None = None, now: Callable[[], datetime] | None = None) -> Broker:

@@ -13,6 +13,7 @@ from portico.domain.access import Actor
 from portico.domain.directories import LOCAL
 from portico.domain.model import Client, Policy, Role, User
 from portico.errors import Invalid, NotFound
+from portico.ports.sign_on import Vouched
 from portico.services.broker import Broker
 from portico.store import events, users
 from portico.store import sessions as store
@@ -103,13 +104,13 @@ class Given:
     policy: Policy
     role_id: str | None = None
     reason: Mapping[str, Any] | None = None
-    sign_on: str = ""  # the session at the provider that vouched for them
+    vouched: Vouched | None = None  # by a provider
     pending: str = ""  # code | setup
 
 
 def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key, given: Given) -> None:
     """Insert a session for a user."""
-    now, policy = broker.now(), given.policy
+    now, policy, there = broker.now(), given.policy, given.vouched
     store.add(
         conn,
         id=key.id,
@@ -119,7 +120,9 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
         secret_hash=hash_secret(key.secret),
         role_id=given.role_id,
         policy_id=policy.id,
-        sign_on=given.sign_on[:200] or None,
+        sign_on=(there.session[:200] or None) if there else None,
+        sign_on_as=(there.name[:200] or None) if there else None,
+        sign_on_kept=(dict(there.kept) or None) if there else None,
         pending=given.pending or None,
         granted=given.reason,
         client_address=client.address,
