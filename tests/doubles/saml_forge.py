@@ -97,6 +97,11 @@ def signed(
     return element
 
 
+def read_again(root: etree._Element) -> etree._Element:
+    """Return it parsed anew: lxml's searches miss names that xmlsec has put into a tree."""
+    return etree.fromstring(etree.tostring(root))
+
+
 def assertion(root: etree._Element) -> etree._Element:
     """Return the assertion in an answer."""
     found = root.find(".//saml:Assertion", NS)
@@ -123,7 +128,7 @@ def encrypted(
     context = xmlsec.EncryptionContext(manager)
     context.key = xmlsec.Key.generate(session, bits, xmlsec.constants.KeyDataTypeSession)
     context.encrypt_xml(data, inner)
-    return root
+    return read_again(root)
 
 
 def text(root: etree._Element) -> str:
@@ -135,4 +140,4 @@ def _attribute(name: str, value: str | None) -> str:
     return "" if value is None else f' {name}="{escape(value)}"'
 
 
-__all__ = ["DS", "Forged", "assertion", "at", "encrypted", "signed", "text"]
+__all__ = ["DS", "Forged", "assertion", "at", "encrypted", "read_again", "signed", "text"]
