@@ -21,7 +21,7 @@ from urllib.parse import urljoin
 import httpx
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from doubles.tls_relay import certificate
+from doubles.authority import Authority
 from portico.directories import saml_keys
 
 HERE = Path(__file__).resolve().parent / "saml"
@@ -64,6 +64,11 @@ class _Front(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class _Listener(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: a browser hangs up on a certificate before it is told to bear it."""
+
+
 class SamlProvider:
     """SimpleSAMLphp behind TLS on a free port. Its key is known here, so that tests can sign in its name."""
 
@@ -86,24 +91,25 @@ class SamlProvider:
         # The address is known once the front listens, and the front's target once PHP does: PHP is told by a file.
         log = self.home / "php.log"
         port, self.pem = self._front(self._php(log))
-        self.url = f"https://127.0.0.1:{port}"
+        self.url = f"https://localhost:{port}"
         (self.home / "url").write_text(self.url)
         self._wait(log)
 
     def _front(self, plain: int) -> tuple[int, str]:
         """Listen with TLS, and ask PHP, which closes after each answer and would leave a relay waiting."""
-        file, pem = certificate(self.home)
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Here", (_Front,), {"plain": plain}))
+        authority = Authority(self.home)
+        certificate, key = authority.issue("tls", "localhost")
+        server = _Listener(("127.0.0.1", 0), type("Here", (_Front,), {"plain": plain}))
         server.daemon_threads = True
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
+        context.load_cert_chain(certificate, key)
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         self._stack.callback(thread.join)
         self._stack.callback(server.server_close)
         self._stack.callback(server.shutdown)
-        return server.server_port, pem
+        return server.server_port, authority.pem
 
     def _php(self, log: Path) -> int:
         config = (self.home / "config" / "config.php").read_text()

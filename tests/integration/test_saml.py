@@ -24,7 +24,7 @@ from portico.store import tables as t
 from portico.web.app import create_app
 
 pytestmark = pytest.mark.capability("S046", "S048")
-ORIGIN = "https://localhost:8443"
+ORIGIN = "https://portal.test:8443"
 RULES = [{"attribute": "group", "operator": "eq", "text": "VDI-Users", "role_id": "role-user"}]
 
 
@@ -41,7 +41,7 @@ def provider() -> Iterator[SamlProvider]:
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[Broker]:
     made = make_broker(tmp_path)
-    yield replace(made, config=replace(made.config, egress_allow=("127.0.0.0/8",)))
+    yield replace(made, config=replace(made.config, egress_allow=("127.0.0.0/8",), public_url=ORIGIN))
     made.db.dispose()
 
 
@@ -73,7 +73,7 @@ def brought(broker: Broker, page: TestClient, landing: Landing) -> httpx.Respons
     """Bring the provider's form as a browser does: without cookies, since it comes from another site; then go on."""
     path = landing.url.removeprefix(ORIGIN)
     first = browser(broker).post(
-        path, data=landing.fields, headers={"origin": "https://127.0.0.1", "sec-fetch-site": "cross-site"}
+        path, data=landing.fields, headers={"origin": "https://idp.test", "sec-fetch-site": "cross-site"}
     )
     assert first.status_code == 200, first.text
     action = re.search(r'<form method="post" action="([^"]+)" data-send', first.text)
@@ -254,7 +254,7 @@ def test_a_log_out_here_ends_the_session_there(broker: Broker, provider: SamlPro
         brought(broker, page, provider.browse(there, left.headers["location"]))
         csrf = Page(page.get("/account").text).field("csrf")
         answer = page.post("/log-out", data={"csrf": csrf}, headers={"origin": ORIGIN})
-        onward = re.search(r'href="(https://127[^"]+)"', answer.text)
+        onward = re.search(r'href="(https://localhost[^"]+)"', answer.text)
         assert onward, answer.text
         back = provider.browse(there, html.unescape(onward[1]))
         assert back.url.startswith(f"{ORIGIN}/login/saml/{directory}/logout?SAMLResponse="), back

@@ -25,6 +25,7 @@ from portico.store import tables as t
 
 PLACE = "sign-on"
 RETURN_PATH = "/login/back"
+ENDED_PATH = "/login/ended"
 POST_PATH = "/login/saml/{}/acs"  # where an answer comes to that is a form
 MAX_AGE = timedelta(minutes=15)  # that somebody may take at the provider
 MAX_TOKEN = 20_000

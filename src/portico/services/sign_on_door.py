@@ -11,7 +11,7 @@ from portico.errors import NotFound
 from portico.ports.sign_on import Ended
 from portico.services import sign_on
 from portico.services.broker import Broker
-from portico.services.directories import answer_of, gate_of, own_url
+from portico.services.directories import answer_of, by_redirect, gate_of, own_url
 from portico.services.guards import require
 
 LOGOUT_PATH = "/login/saml/{}/logout"
@@ -19,7 +19,11 @@ LOGOUT_PATH = "/login/saml/{}/logout"
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What a provider's administrator enters there. `answers`: where log-ins come back to, the usual address first."""
+    """What a provider's administrator enters there.
+
+    `answers`: where log-ins come back to, and `logouts`: where it tells of log-outs, the usual address first. `entity_id` and
+    `metadata_url` are empty where a provider gives us a name itself.
+    """
 
     entity_id: str
     metadata_url: str
@@ -33,12 +37,12 @@ def is_described(broker: Broker, directory: DirectoryRecord) -> bool:
 
 
 def door(broker: Broker, actor: Actor, directory_id: str) -> Door | None:
-    """Return what to enter at a directory's provider; None where there is nothing. Raises NotFound, Denied."""
+    """Return what to enter at a directory's provider; None for a directory without one. Raises NotFound, Denied."""
     require(actor, "directories", Level.VIEW)
     directory = broker.snapshots.get(fresh=True).directories.get(directory_id)
     if directory is None or directory.tenant_id != actor.tenant_id:
         raise NotFound("There is no such directory.")
-    return _door(broker, directory) if is_described(broker, directory) else None
+    return _door(broker, directory) if by_redirect(broker, directory) else None
 
 
 def description(broker: Broker, directory_id: str) -> bytes:
@@ -82,8 +86,11 @@ def _door(broker: Broker, directory: DirectoryRecord) -> Door:
         f"https://{host}{f':{port}' if port not in (None, 443) else ''}" for host in (tenant.hosts if tenant else ())
     ]
     origins = [url.rstrip("/") for url in (config.public_url, *config.other_urls, *hosts)]
-    back, logout = sign_on.POST_PATH.format(directory.id), LOGOUT_PATH.format(directory.id)
-    described = own_url(broker, directory.id)
+    if is_described(broker, directory):
+        back, logout = sign_on.POST_PATH.format(directory.id), LOGOUT_PATH.format(directory.id)
+        described = own_url(broker, directory.id)
+    else:
+        back, logout, described = sign_on.RETURN_PATH, sign_on.ENDED_PATH, ""
     return Door(
         described, described, tuple(dict.fromkeys(origin + back for origin in origins)),
         tuple(dict.fromkeys(origin + logout for origin in origins)),
