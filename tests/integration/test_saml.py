@@ -1,5 +1,6 @@
 """A real provider of SAML 2.0 (SimpleSAMLphp): there and back, by the rules, and out again."""
 
+import base64
 import html
 import re
 from collections.abc import Iterator
@@ -17,7 +18,10 @@ from tests.brokers import PASSWORD, TENANT, actor, make_broker
 from tests.page_client import Page
 
 from doubles.saml_provider import Landing, SamlProvider
-from portico.errors import Denied, NotFound
+from portico.directories import saml_keys
+from portico.directories.saml import Saml, SamlSettings
+from portico.errors import Denied, DirectoryError, NotFound
+from portico.ports.directory import DirectoryContext
 from portico.services import configure, housekeeping, sessions, sign_on_door
 from portico.services.broker import Broker
 from portico.store import tables as t
@@ -87,6 +91,11 @@ def brought(broker: Broker, page: TestClient, landing: Landing) -> httpx.Respons
     return answer
 
 
+def sent(landing: Landing) -> bytes:
+    """What the provider's form carries."""
+    return base64.b64decode(landing.fields["SAMLResponse"])
+
+
 def through(broker: Broker, page: TestClient, provider: SamlProvider, directory: str, login: str = "sam") -> Any:
     """Click the provider's button, log in there, and come back."""
     left = page.get(f"/login/with/{directory}?next=/account")
@@ -148,7 +157,11 @@ def test_what_a_provider_may_do_differently(broker: Broker, provider: SamlProvid
     """Either signature is enough, assertions may be encrypted with our key, and the provider can verify our requests."""
     directory = connect(broker, provider, **known)
     page = browser(broker)
-    assert through(broker, page, provider, directory).status_code == 200
+    left = page.get(f"/login/with/{directory}")
+    with provider.browser() as there:
+        landing = provider.browse(there, left.headers["location"])
+    assert (b"EncryptedAssertion" in sent(landing)) == bool(known.get("assertion.encryption"))
+    assert brought(broker, page, landing).status_code == 200
     assert "__Host-portico" in page.cookies
     provider.forget()
 
@@ -365,3 +378,33 @@ def test_the_request_says_who_asks_and_where_the_answer_goes(
     query = parse_qs(urlsplit(left).query)
     assert query["SigAlg"] == ["http://www.w3.org/2001/04/xmldsig-more#rsa-sha256"]
     assert {"SAMLRequest", "Signature"} <= set(query)
+
+
+def test_what_the_driver_checks_of_a_real_provider(provider: SamlProvider) -> None:
+    """Its metadata are fetched under the rules for typed addresses, by an authority that we were told."""
+    settings = SamlSettings(**provider.settings, key_pair=saml_keys.make_pair())
+    driver = Saml(settings, DirectoryContext(("127.0.0.0/8",), f"{ORIGIN}/login/saml/1/metadata"))
+    assert {one.state for one in driver.check()} == {"granted", "unknown"}
+    driver.close()
+    for wrong, context in (
+        ({"ca_certificates": ""}, ("127.0.0.0/8",)),  # trusted by nobody but those who say so
+        ({}, ()),  # this machine itself is reached by nobody who does not say so
+        ({"metadata_url": f"{provider.url}/nowhere.php"}, ("127.0.0.0/8",)),
+        ({"metadata_url": "https://localhost:1/metadata", "timeout": 2}, ("127.0.0.0/8",)),
+        ({"entity_id": "https://other.test"}, ("127.0.0.0/8",)),
+    ):
+        other = Saml(replace(settings, **wrong), DirectoryContext(context, f"{ORIGIN}/login/saml/1/metadata"))
+        with pytest.raises(DirectoryError):
+            other.check()
+        with pytest.raises(DirectoryError):
+            other.begin(f"{ORIGIN}/login/saml/1/acs")
+        other.close()
+
+
+def test_a_provider_that_is_down_says_so_on_the_form(broker: Broker, provider: SamlProvider) -> None:
+    settings = {**provider.settings, "metadata_url": "https://localhost:1/metadata", "timeout": 2}
+    gone = configure.create_item(
+        broker, actor(broker), "directories", {"name": "Gone", "kind": "saml", "settings": settings}
+    )["id"]
+    broker.snapshots.get(fresh=True)
+    assert browser(broker).get(f"/login/with/{gone}").status_code == 503

@@ -4,7 +4,7 @@ import datetime
 import hashlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import requests
@@ -42,12 +42,14 @@ class Saml:
     by_redirect: ClassVar[bool] = True
     by_post: ClassVar[bool] = True
 
-    def __init__(self, settings: SamlSettings, context: DirectoryContext) -> None:
+    def __init__(
+        self, settings: SamlSettings, context: DirectoryContext, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Read the settings; nothing is asked yet. Raises Invalid naming each setting that cannot be used."""
         if wrong := check_settings(settings):
             raise Invalid("Some settings cannot be used.", wrong)
         self._settings = settings
-        self._entity_id = context.own_url
+        self._entity_id, self._clock = context.own_url, clock
         self._pair = saml_keys.read_pair(settings.key_pair) if settings.key_pair.strip() else None
         reach = Reach(context.egress_allow, field="metadata_url")
         self._http = http_session(reach, settings.ca_certificates, most=saml_metadata.MAX_BYTES)
@@ -199,7 +201,7 @@ class Saml:
 
     def _provider(self, *, fresh: bool = False, again: bool = False) -> Provider:
         """Return the provider as its metadata are, read anew when they are old, always (`fresh`), or after a while (`again`)."""
-        by_url, now = bool(self._settings.metadata_url.strip()), time.monotonic()
+        by_url, now = bool(self._settings.metadata_url.strip()), self._clock()
         with self._lock:
             known, age = self._known, now - self._read_at
             due = fresh or known is None or (by_url and (again or age > KNOWN_SECONDS))
