@@ -15,6 +15,7 @@ from lxml import etree
 from sqlalchemy import func, select
 from starlette.testclient import TestClient
 from tests.brokers import PASSWORD, TENANT, actor, make_broker
+from tests.integration.apis import Api
 from tests.page_client import Page
 
 from doubles.saml_provider import Landing, SamlProvider
@@ -334,6 +335,37 @@ def test_what_the_provider_is_told_of_us(broker: Broker, provider: SamlProvider,
         f"/login/saml/{listed}/logout?SAMLRequest=x",
     ):
         assert browser(broker).get(path).status_code == 404
+
+
+def test_what_to_enter_is_read_over_rest_by_who_may_see_directories(
+    broker: Broker, provider: SamlProvider, directory: str
+) -> None:
+    path = f"/directories/{directory}/provider-setup"
+    told = Api(broker).log_in("admin").call("GET", path).json()
+    assert told == {
+        "entity_id": f"{ORIGIN}/login/saml/{directory}/metadata", "metadata_url": f"{ORIGIN}/login/saml/{directory}/metadata",
+        "answers": [f"{ORIGIN}/login/saml/{directory}/acs"], "logouts": [f"{ORIGIN}/login/saml/{directory}/logout"],
+    }  # fmt: skip
+    assert Api(broker).call("GET", path).status_code == 401
+    assert Api(broker).log_in("admin2").call("GET", path).status_code == 404
+    assert Api(broker).log_in("user").call("GET", path).status_code == 403
+    # What is kept of a session there is nobody's to see.
+    through(broker, browser(broker), provider, directory)
+    listed = Api(broker).log_in("admin").call("GET", "/sessions").text
+    assert "sign_on" not in listed
+    assert "persistent" not in listed
+
+
+def test_a_tenants_own_host_has_an_address_of_its_own(broker: Broker, provider: SamlProvider, directory: str) -> None:
+    with broker.db.write() as conn:
+        conn.execute(t.tenants.update().where(t.tenants.c.id == TENANT).values(hosts=["desktops.acme.test"]))
+        conn.execute(t.versions.update().values(number=t.versions.c.number + 1))
+    broker.snapshots.get(fresh=True)
+    door = sign_on_door.door(broker, actor(broker), directory)
+    assert door is not None
+    own = f"https://desktops.acme.test:8443/login/saml/{directory}/acs"
+    assert door.answers == (f"{ORIGIN}/login/saml/{directory}/acs", own)
+    assert own.encode() in sign_on_door.description(broker, directory)
 
 
 def test_our_key_is_made_sealed_and_never_shown(broker: Broker, provider: SamlProvider, directory: str) -> None:

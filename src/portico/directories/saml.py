@@ -31,6 +31,13 @@ KNOWN_SECONDS = 3600.0  # how long metadata count as new
 STALE_SECONDS = 86_400.0  # how long they serve when their address does not answer
 AGAIN_SECONDS = 30.0  # how often a signature that we cannot verify may make us ask again
 SOON = datetime.timedelta(days=30)
+REMEDIES = {
+    "names": "The provider does not say that it has such names. Choose another one, or set it up there.",
+    "log-out": "The provider has no address for log-outs by HTTP-Redirect: logging out here leaves its session.",
+    "ours": "Give the provider our metadata.",
+    "expired": "It has expired; log-ins go on, but it ought to be changed.",
+    "soon": "It expires soon.",
+}
 LONGEST = 200  # characters of what is kept of a name
 
 
@@ -78,22 +85,11 @@ class Saml:
             found.append(_certificate("our certificate", self._pair.certificate.not_valid_after_utc, now))
         wanted = FORMATS[self._settings.name_id_format]
         if known.formats and wanted not in known.formats and not wanted.endswith("unspecified"):
-            say = "The provider does not say that it has such names. Choose another one, or set it up there."
-            found.append(Finding("names", "warning", say, detail=", ".join(known.formats)[:300]))
-        if known.wants_signed and not self._settings.sign_requests:
-            found.append(Finding("requests", "warning", "The provider wants requests signed; they are.", "rights"))
-        slo = bool(known.slo_url)
-        say = (
-            ""
-            if slo
-            else "The provider has no address for log-outs by HTTP-Redirect: logging out here leaves its session."
-        )
-        found.append(Finding("log-out", "granted" if slo else "warning", say, "network"))
+            found.append(Finding("names", "warning", REMEDIES["names"], detail=", ".join(known.formats)[:300]))
+        slo = ("granted", "") if known.slo_url else ("warning", REMEDIES["log-out"])
+        found.append(Finding("log-out", *slo, group="network"))
         # Whether it knows us shows at the first log-in.
-        return (
-            *found,
-            Finding("our metadata", "unknown", "Give the provider our metadata.", "rights", self._entity_id),
-        )
+        return (*found, Finding("our metadata", "unknown", REMEDIES["ours"], "rights", self._entity_id))
 
     def begin(self, back: str) -> Departure:
         """Write the request for a log-in (Core, section 3.4.1)."""
@@ -178,8 +174,9 @@ class Saml:
                     "The provider does not say who you are.", f"no {settings.subject_attribute[:100]}"
                 )
         elif not by_name:
-            say = "The provider gives you another name at each log-in. Let it send a persistent one, or name an attribute that tells people apart."
-            raise DirectoryRefused(say)
+            raise DirectoryRefused(
+                "The provider gives you another name at each log-in. Let it send a persistent one, or name an attribute that tells people apart."
+            )
         else:
             subject = by_name
         email = _first(attributes, _either(settings.email_attribute, EMAILS))
@@ -238,8 +235,9 @@ class Saml:
 def _certificate(name: str, until: datetime.datetime, now: datetime.datetime) -> Finding:
     if until > now + SOON:
         return Finding(name, "granted", group="rights", detail=f"until {until:%Y-%m-%d}")
-    say = "It has expired; log-ins go on, but it ought to be changed." if until <= now else "It expires soon."
-    return Finding(name, "warning", say, "rights", f"until {until:%Y-%m-%d}")
+    return Finding(
+        name, "warning", REMEDIES["expired" if until <= now else "soon"], "rights", f"until {until:%Y-%m-%d}"
+    )
 
 
 def _either(own: str, usual: tuple[str, ...]) -> tuple[str, ...]:

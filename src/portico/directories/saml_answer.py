@@ -13,15 +13,13 @@ from portico.directories import saml_xml
 from portico.directories.saml_keys import Pair
 from portico.directories.saml_messages import LEEWAY, SUCCESS, NameId, moment, name_id_of
 from portico.directories.saml_metadata import Provider
-from portico.directories.saml_xml import NS, SAML, SAMLP, refused
+from portico.directories.saml_xml import NS, SAID, SAML, SAMLP, refused
 from portico.errors import DirectoryRefused
 
 BEARER = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 MAX_VALUES = 10_000
 _RESPONSE, _ASSERTION = f"{{{SAMLP}}}Response", f"{{{SAML}}}Assertion"
-_OTHER = "This answer belongs to another log-in. Begin again."
-_LATE = "The provider's answer is too old, or a clock is wrong. Begin again."
-_AUDIENCE = "The provider's answer is for somebody else: give it our entity id."
+_OTHER, _LATE, _AUDIENCE = SAID["other"], SAID["late"], SAID["audience"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +48,9 @@ def read(text: str, asked: Asked) -> Answer:
     """Read an answer (base64). Raises DirectoryRefused unless all of it can be trusted."""
     root = saml_xml.parsed(saml_xml.decoded(text))
     if root.tag != _RESPONSE:
-        raise refused(f"no Response: {str(root.tag)[:100]}")
+        raise refused(detail=f"no Response: {str(root.tag)[:100]}")
     if root.get("InResponseTo") != asked.request_id:
-        raise refused(f"InResponseTo {root.get('InResponseTo')!r}", _OTHER)
+        raise refused(_OTHER, detail=f"InResponseTo {root.get('InResponseTo')!r}")
     _check_status(root)
     _check_form(root)
     saml_xml.check_ciphers(root)
@@ -66,7 +64,7 @@ def is_unasked(text: str) -> bool:
     """Tell whether an answer says itself that it answers no request of ours. Raises DirectoryRefused for what is no answer."""
     root = saml_xml.parsed(saml_xml.decoded(text))
     if root.tag != _RESPONSE:
-        raise refused("no Response")
+        raise refused(detail="no Response")
     return root.get("InResponseTo") is None
 
 
@@ -89,9 +87,9 @@ def _check_form(root: etree._Element, *, opened: bool = False) -> None:
     plain = list(root.iter(_ASSERTION))
     sealed = [] if opened else list(root.iter(f"{{{SAML}}}EncryptedAssertion"))
     if len(plain) + len(sealed) != 1 or (plain or sealed)[0].getparent() is not root:
-        raise refused(f"{len(plain)} assertions and {len(sealed)} encrypted ones")
+        raise refused(detail=f"{len(plain)} assertions and {len(sealed)} encrypted ones")
     if sum(1 for _ in root.iter(_RESPONSE)) != 1:
-        raise refused("an answer within an answer")
+        raise refused(detail="an answer within an answer")
     saml_xml.check_plain(root)
     saml_xml.check_signatures(root, {_RESPONSE, _ASSERTION})
 
@@ -105,7 +103,7 @@ def _checked_by_library(text: str, asked: Asked) -> OneLogin_Saml2_Response:
     except DirectoryRefused:
         raise
     except Exception as problem:  # besides its own errors, the library raises whatever it trips over
-        raise refused(f"{type(problem).__name__}: {problem}", _sentence(str(problem))) from problem
+        raise refused(_sentence(str(problem)), detail=f"{type(problem).__name__}: {problem}") from problem
     return answer
 
 
@@ -113,7 +111,7 @@ def _sentence(problem: str) -> str:
     """Return what may be told of the library's words: nothing about keys and what was decrypted."""
     if "timestamp" in problem or "expired" in problem:
         return _LATE
-    return _AUDIENCE if "audience" in problem else "The provider's answer cannot be trusted."
+    return _AUDIENCE if "audience" in problem else SAID["untrusted"]
 
 
 def _settings(asked: Asked) -> OneLogin_Saml2_Settings:
@@ -144,17 +142,17 @@ def _told(came: etree._Element, root: etree._Element, asked: Asked) -> Answer:
     assertion = root.find("saml:Assertion", NS)
     around = saml_xml.is_signed(came, asked.provider.pems)
     if assertion is None or not (around or saml_xml.is_signed(assertion, asked.provider.pems)):
-        raise refused("nothing is signed")
+        raise refused(detail="nothing is signed")
     until = _check_subject(assertion, asked)
     _check_conditions(assertion, asked.entity_id)
     if root.get("Destination", "" if around else asked.back) != asked.back:
-        raise refused(f"Destination {root.get('Destination')!r}", _OTHER)
+        raise refused(_OTHER, detail=f"Destination {root.get('Destination')!r}")
     issuer = assertion.find("saml:Issuer", NS)
     if issuer is None or (issuer.text or "").strip() != asked.provider.entity_id:
-        raise refused("issued by somebody else")
+        raise refused(detail="issued by somebody else")
     names = assertion.findall("saml:Subject/saml:NameID", NS)
     if len(names) != 1 or not (names[0].text or "").strip():
-        raise refused("names nobody", "The provider does not say who you are.")
+        raise refused("The provider does not say who you are.", detail="names nobody")
     statement = assertion.find("saml:AuthnStatement", NS)
     session = str(statement.get("SessionIndex", "")) if statement is not None else ""
     return Answer(str(assertion.get("ID")), until, name_id_of(names[0]), session, _attributes(assertion))
@@ -171,29 +169,29 @@ def _check_subject(assertion: etree._Element, asked: Asked) -> datetime.datetime
         if data.get("InResponseTo") != asked.request_id or data.get("Recipient") != asked.back:
             why = f"for {data.get('Recipient')!r}, {data.get('InResponseTo')!r}"
         elif until is None or until + LEEWAY <= now or data.get("NotBefore") is not None:
-            raise refused(f"confirmed until {data.get('NotOnOrAfter')!r}", _LATE)
+            raise refused(_LATE, detail=f"confirmed until {data.get('NotOnOrAfter')!r}")
         else:
             return until + LEEWAY
-    raise refused(why, _OTHER)
+    raise refused(_OTHER, detail=why)
 
 
 def _check_conditions(assertion: etree._Element, entity_id: str) -> None:
     now = datetime.datetime.now(datetime.UTC)
     found = assertion.findall("saml:Conditions", NS)
     if len(found) != 1:
-        raise refused(f"{len(found)} conditions")
+        raise refused(detail=f"{len(found)} conditions")
     for name in ("NotBefore", "NotOnOrAfter"):
         text, at = found[0].get(name), moment(found[0].get(name))
         over = at is not None and (at > now + LEEWAY if name == "NotBefore" else at + LEEWAY <= now)
         if over or (text is not None and at is None):
-            raise refused(f"{name} {text!r}", _LATE)
+            raise refused(_LATE, detail=f"{name} {text!r}")
     # Each restriction must hold, by one audience of its own (Core, section 2.5.1.4).
     restrictions = found[0].findall("saml:AudienceRestriction", NS)
     for one in restrictions:
         if entity_id not in [(audience.text or "").strip() for audience in one.findall("saml:Audience", NS)]:
-            raise refused("another audience", _AUDIENCE)
+            raise refused(_AUDIENCE, detail="another audience")
     if not restrictions:
-        raise refused("no audience", _AUDIENCE)
+        raise refused(_AUDIENCE, detail="no audience")
 
 
 def _attributes(assertion: etree._Element) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from lxml import etree
 
 from portico.directories import saml_keys, saml_xml
 from portico.directories.saml_metadata import POST, Provider
-from portico.directories.saml_xml import NS, SAML, SAMLP, refused
+from portico.directories.saml_xml import NS, SAID, SAML, SAMLP, refused
 from portico.errors import DirectoryRefused
 
 SUCCESS = "urn:oasis:names:tc:SAML:2.0:status:Success"
@@ -21,7 +21,7 @@ NOTICE_SECONDS = 300  # that a notice may be old
 MAX_NOTICE = 40_000  # characters, and bytes once it is inflated
 MAX_RELAY_STATE = 1000
 MAX_INDEXES = 100
-_FORGED = "This is no notice of the provider."
+_FORGED = SAID["forged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ def read_notice(here: str, told: Mapping[str, str], provider: Provider) -> Notic
     """
     query = told.get("query", "")
     if len(query) + len(told.get("SAMLRequest", "")) > MAX_NOTICE:
-        raise refused("too long", _FORGED)
+        raise refused(_FORGED, detail="too long")
     if query:
         root, relay_state = _of_query(query, provider.pems)
     else:
@@ -127,11 +127,11 @@ def read_notice(here: str, told: Mapping[str, str], provider: Provider) -> Notic
         )
         saml_xml.check_signatures(root, {f"{{{SAMLP}}}LogoutRequest"})
         if root.getparent() is not None or not saml_xml.is_signed(root, provider.pems):
-            raise refused("not signed by the provider", _FORGED)
+            raise refused(_FORGED, detail="not signed by the provider")
     _check_notice(root, here, provider)
     names = root.findall("saml:NameID", NS)
     if len(names) != 1 or not (names[0].text or "").strip():
-        raise refused("names nobody", _FORGED)
+        raise refused(_FORGED, detail="names nobody")
     indexes = tuple((one.text or "").strip() for one in root.findall("samlp:SessionIndex", NS)[:MAX_INDEXES])
     return Notice(
         str(root.get("ID", "")), name_id_of(names[0]), tuple(filter(None, indexes)), relay_state[:MAX_RELAY_STATE]
@@ -150,20 +150,20 @@ def _of_query(query: str, certificates: Sequence[str]) -> tuple[etree._Element, 
     for piece in query.split("&"):
         name, _, value = piece.partition("=")
         if name in parts:
-            raise refused(f"{name[:40]} stands twice", _FORGED)
+            raise refused(_FORGED, detail=f"{name[:40]} stands twice")
         parts[name] = value
     signed = "&".join(f"{name}={parts[name]}" for name in ("SAMLRequest", "RelayState", "SigAlg") if name in parts)
     plain = {name: urllib.parse.unquote_plus(value) for name, value in parts.items()}
     algorithm, signature = plain.get("SigAlg", ""), saml_xml.decoded(plain.get("Signature", ""), 4000)
     if not saml_keys.is_signed(certificates, signed.encode(), signature, algorithm):
-        raise refused(f"not signed by the provider ({algorithm[:80]})", _FORGED)
+        raise refused(_FORGED, detail=f"not signed by the provider ({algorithm[:80]})")
     inflate = zlib.decompressobj(-15)
     try:
         raw = inflate.decompress(saml_xml.decoded(plain.get("SAMLRequest", ""), MAX_NOTICE), MAX_NOTICE)
     except zlib.error as problem:
-        raise refused(f"cannot be inflated: {problem}", _FORGED) from problem
+        raise refused(_FORGED, detail=f"cannot be inflated: {problem}") from problem
     if inflate.unconsumed_tail:
-        raise refused("too long once it is inflated", _FORGED)
+        raise refused(_FORGED, detail="too long once it is inflated")
     return saml_xml.parsed(raw), plain.get("RelayState", "")
 
 
@@ -174,7 +174,7 @@ def _check_notice(root: etree._Element, here: str, provider: Provider) -> None:
     wrong = {
         "no LogoutRequest": root.tag != f"{{{SAMLP}}}LogoutRequest" or root.get("Version") != "2.0",
         "of somebody else": issuer is None or (issuer.text or "").strip() != provider.entity_id,
-        "meant for somebody else": root.get("Destination") not in (None, here),
+        "meant for somebody else": root.get("Destination") != here,
         "too old": issued is None or abs((now - issued).total_seconds()) > NOTICE_SECONDS,
         "over": root.get("NotOnOrAfter") is not None and (until is None or until + LEEWAY <= now),
     }

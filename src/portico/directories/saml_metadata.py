@@ -64,8 +64,9 @@ def read(raw: bytes, entity_id: str = "") -> Provider:
         names = ", ".join(str(one.get("entityID"))[:100] for one in known[:5])
         if entity_id and known:
             raise DirectoryError("The provider calls itself otherwise than the settings do.", names)
-        say = "name several providers: fill in the entity id of one" if known else "name no provider"
-        raise DirectoryError(f"The metadata {say}.", names)
+        if known:
+            raise DirectoryError("The metadata name several providers. Fill in the entity id of one.", names)
+        raise DirectoryError("The metadata name no provider.")
     return _usable(_provider(chosen[0], (root, chosen[0])))
 
 
@@ -127,11 +128,14 @@ def _usable(found: Provider) -> Provider:
         raise DirectoryError("The provider takes no log-ins by HTTP-Redirect.", found.entity_id[:200])
     for url in filter(None, (found.sso_url, found.slo_url, found.slo_answer_url)):
         if no := why_not_https(url):
-            raise DirectoryError(f"An address of the provider cannot be used: {no}", url[:200])
+            raise DirectoryError(
+                "The provider's addresses cannot be used: each must begin with https://.", f"{no} {url[:200]}"
+            )
     strong = tuple(one for one in found.certificates if saml_keys.is_strong(one))
     if not strong:
-        weak = "only weak keys" if found.certificates else "no certificate"
-        raise DirectoryError(f"The provider has {weak} to sign with.", found.entity_id[:200])
+        if found.certificates:
+            raise DirectoryError("The provider signs with weak keys alone: RSA must have 2048 bits or more.")
+        raise DirectoryError("The provider has no certificate to sign with.", found.entity_id[:200])
     return found if len(strong) == len(found.certificates) else _replaced(found, strong)
 
 

@@ -37,9 +37,6 @@ FULL_NAMES = (
     "http://schemas.microsoft.com/identity/claims/displayname", "displayName", "urn:oid:2.16.840.1.113730.3.1.241", "cn",
     "urn:oid:2.5.4.3",
 )  # fmt: skip
-_ONE_WAY = (
-    "Give the address of the provider's metadata, or paste them, or fill in entity id, log-in address and certificates."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +98,18 @@ def check(settings: SamlSettings) -> dict[str, str]:
             wrong[field] = sentence
     by_parts = bool(settings.sso_url.strip() or settings.certificates.strip())
     ways = [bool(settings.metadata_url.strip()), bool(settings.metadata.strip()), by_parts]
-    if sum(ways) != 1:
-        wrong.setdefault("metadata_url", _ONE_WAY + (" One of these is enough." if any(ways) else ""))
+    if not any(ways):
+        wrong["metadata_url"] = (
+            "Give the address of the provider's metadata, or paste them, or fill in entity id, log-in address and certificates."
+        )
+    elif sum(ways) > 1:
+        wrong["metadata_url"] = (
+            "Give either the address of the metadata, or the metadata themselves, or the parts of them."
+        )
     elif by_parts:
         for field in ("entity_id", "sso_url", "certificates"):
             if not getattr(settings, field).strip():
-                wrong.setdefault(field, "Fill this in, or give the provider's metadata instead.")
+                wrong[field] = "Fill this in, or give the provider's metadata instead."
     if settings.key_pair.strip():
         try:
             saml_keys.read_pair(settings.key_pair)
@@ -122,9 +125,9 @@ def check(settings: SamlSettings) -> dict[str, str]:
 def why_not_https(url: str) -> str:
     """Return why an address of a provider cannot be used, "" when it can. Unlike others it may have a query."""
     plain, _, query = url.partition("?")
-    if not query.isprintable() or any(letter in query for letter in ' #<>"\\'):
-        return "Leave out spaces, quotation marks and what follows a #."
     try:
+        if not query.isprintable() or any(letter in query for letter in ' #<>"\\'):
+            raise Invalid("Leave out spaces, quotation marks and what follows a #.")
         read_url(plain)
     except Invalid as problem:
         return next(iter(problem.fields.values()), problem.sentence)

@@ -34,22 +34,28 @@ KEY_TRANSPORTS = {f"{XENC}rsa-oaep-mgf1p", f"{_XENC11}rsa-oaep"}  # RSA 1.5 tell
 CIPHERS = {f"{XENC}aes{size}-cbc" for size in (128, 192, 256)} | {f"{_XENC11}aes{size}-gcm" for size in (128, 192, 256)}
 
 _SPACE = re.compile(r"\s+")
-_UNTRUSTED = "The provider's answer cannot be trusted."
+SAID = {  # what is told of a message that does not count
+    "untrusted": "The provider's answer cannot be trusted.",
+    "other": "This answer belongs to another log-in. Begin again.",
+    "late": "The provider's answer is too old, or a clock is wrong. Begin again.",
+    "audience": "The provider's answer is for somebody else: give it our entity id.",
+    "forged": "This is no notice of the provider.",
+}
 
 
-def refused(detail: str, sentence: str = _UNTRUSTED) -> DirectoryRefused:
-    """Return the refusal of a message; the reason is for the log alone."""
+def refused(sentence: str = SAID["untrusted"], *, detail: str) -> DirectoryRefused:
+    """Return the refusal of a message; `detail` is for the log alone."""
     return DirectoryRefused(sentence, detail[:300])
 
 
 def decoded(text: str, most: int = MAX_TEXT) -> bytes:
     """Return what a base64 text holds. Raises DirectoryRefused when it is none, or longer than `most` characters."""
     if len(text) > most:
-        raise refused(f"longer than {most} characters")
+        raise refused(detail=f"longer than {most} characters")
     try:
         return base64.b64decode(_SPACE.sub("", text), validate=True)
     except (binascii.Error, ValueError) as problem:
-        raise refused(f"no base64: {problem}") from problem
+        raise refused(detail=f"no base64: {problem}") from problem
 
 
 def parsed(raw: bytes, most: int = MAX_ELEMENTS) -> etree._Element:
@@ -61,10 +67,10 @@ def parsed(raw: bytes, most: int = MAX_ELEMENTS) -> etree._Element:
     try:
         root = etree.fromstring(raw, parser)
     except (etree.XMLSyntaxError, ValueError) as problem:
-        raise refused(f"no XML: {problem}") from problem
+        raise refused(detail=f"no XML: {problem}") from problem
     info = root.getroottree().docinfo
     if info.doctype or info.internalDTD is not None:
-        raise refused("has a document type")
+        raise refused(detail="has a document type")
     check_plain(root, most)
     return root
 
@@ -72,17 +78,17 @@ def parsed(raw: bytes, most: int = MAX_ELEMENTS) -> etree._Element:
 def check_plain(root: etree._Element, most: int = MAX_ELEMENTS) -> None:
     """Raise DirectoryRefused for comments, instructions and entities, for too many elements, and for an id that stands twice."""
     if root.getprevious() is not None or root.getnext() is not None:
-        raise refused("something stands beside the root")
+        raise refused(detail="something stands beside the root")
     ids: set[str] = set()
     for number, node in enumerate(root.iter()):
         if number >= most:
-            raise refused(f"more than {most} elements")
+            raise refused(detail=f"more than {most} elements")
         if not isinstance(node.tag, str):
-            raise refused("has a comment, an instruction or an entity")
+            raise refused(detail="has a comment, an instruction or an entity")
         for name in ("ID", "Id", "id"):
             id = node.get(name)
             if id is not None and (id in ids or not id):
-                raise refused("an id stands twice")
+                raise refused(detail="an id stands twice")
             if id:
                 ids.add(id)
 
@@ -96,17 +102,17 @@ def check_signatures(root: etree._Element, where: Iterable[str]) -> None:
     for node in root.iter(f"{{{DS}}}Signature"):
         holder = node.getparent()
         if holder is None or holder.tag not in allowed:
-            raise refused("a signature stands where none belongs")
+            raise refused(detail="a signature stands where none belongs")
         if holder.find("ds:Signature", NS) is not node or len(holder.findall("ds:Signature", NS)) != 1:
-            raise refused("an element has two signatures")
+            raise refused(detail="an element has two signatures")
         info = node.findall("ds:SignedInfo", NS)
         references = node.findall("ds:SignedInfo/ds:Reference", NS)
         if len(info) != 1 or len(references) != 1 or len(list(node.iter(f"{{{DS}}}Reference"))) != 1:
-            raise refused("a signature has not one reference")
+            raise refused(detail="a signature has not one reference")
         if not holder.get("ID") or references[0].get("URI") != f"#{holder.get('ID')}":
-            raise refused("a signature is over something else than it stands in")
+            raise refused(detail="a signature is over something else than it stands in")
         if node.find("ds:Object", NS) is not None or next(node.iter(f"{{{DS}}}RetrievalMethod"), None) is not None:
-            raise refused("a signature brings objects along")
+            raise refused(detail="a signature brings objects along")
         _check_algorithms(info[0], references[0])
 
 
@@ -120,24 +126,26 @@ def _check_algorithms(info: etree._Element, reference: etree._Element) -> None:
         if len(found) != 1 or found[0].get("Algorithm") not in known:
             what = ", ".join(str(one.get("Algorithm")) for one in found)
             raise refused(
-                f"{path[3:]}: {what}", "The provider signs in a way that is not safe: it must use SHA-256 or better."
+                "The provider signs in a way that is not safe: it must use SHA-256 or better.",
+                detail=f"{path[3:]}: {what}",
             )
     transforms = [str(one.get("Algorithm")) for one in reference.iter(f"{{{DS}}}Transform")]
     if not 1 <= len(transforms) <= len(TRANSFORMS) or not set(transforms) <= TRANSFORMS:
-        raise refused(f"transforms: {transforms}")
+        raise refused(detail=f"transforms: {transforms}")
 
 
 def check_ciphers(root: etree._Element) -> None:
     """Raise DirectoryRefused for what is encrypted in a way that is weak, or kept elsewhere."""
     for data in root.iter(f"{{{XENC}}}CipherReference", f"{{{DS}}}RetrievalMethod"):
         if not (data.get("URI") or "").startswith("#") or data.tag.endswith("CipherReference"):
-            raise refused("what is encrypted is kept elsewhere")
+            raise refused(detail="what is encrypted is kept elsewhere")
     for kind, known in (("EncryptedKey", KEY_TRANSPORTS), ("EncryptedData", CIPHERS)):
         for data in root.iter(f"{{{XENC}}}{kind}"):
             used = [one.get("Algorithm") for one in data.findall("xenc:EncryptionMethod", NS)]
             if len(used) != 1 or used[0] not in known:
                 raise refused(
-                    f"encrypted by {used}", "The provider encrypts in a way that is not safe: use AES and RSA-OAEP."
+                    "The provider encrypts in a way that is not safe: it must use AES and RSA-OAEP.",
+                    detail=f"encrypted by {used}",
                 )
 
 

@@ -244,7 +244,8 @@ def test_a_signed_notice_names_whose_session_has_ended() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"issuer": "https://other.test"}, {"Destination": "https://portal.test/login/saml/2/logout"}, {"IssueInstant": at(-900)},
+        {"issuer": "https://other.test"}, {"Destination": "https://portal.test/login/saml/2/logout"},
+        {"Destination": None}, {"IssueInstant": at(-900)},
         {"IssueInstant": at(900)}, {"IssueInstant": None}, {"IssueInstant": "yesterday"}, {"NotOnOrAfter": at(-90)}, {"NotOnOrAfter": "soon"},
         {"Version": "1.1"}, {"name": ""}, {"name": "  "},
     ],
