@@ -62,7 +62,7 @@ class SmallOidc:
 def small_oidc(folder: Path) -> Iterator[SmallOidc]:
     """Serve one."""
     made = SmallOidc(folder)
-    thread = threading.Thread(target=made.server.serve_forever, daemon=True)
+    thread = threading.Thread(target=made.server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield made

@@ -18,13 +18,16 @@ from tests.brokers import PASSWORD, TENANT, actor, make_broker
 from tests.integration.apis import Api
 from tests.page_client import Page
 
+from doubles.saml_forge import at, signed, text
 from doubles.saml_provider import Landing, SamlProvider
 from portico.directories import saml_keys
 from portico.directories.saml import Saml, SamlSettings
+from portico.directories.saml_xml import SAML, SAMLP
 from portico.errors import Denied, DirectoryError, NotFound
 from portico.ports.directory import DirectoryContext
 from portico.services import configure, housekeeping, sessions, sign_on_door
 from portico.services.broker import Broker
+from portico.services.gates import Gates
 from portico.store import tables as t
 from portico.web.app import create_app
 
@@ -217,9 +220,9 @@ def test_an_answer_serves_once_and_only_in_the_browser_that_asked(
     assert "another log-in" in refused.text
     assert brought(broker, page, landing).status_code == 200
     assert brought(broker, page, landing).status_code == 422  # the way is over
-    thief = browser(broker)
+    thief = browser(replace(broker, id="another", gates=Gates()))  # it comes by another broker
     thief.cookies.set("__Host-portico-way", way)
-    again = brought(broker, thief, landing)
+    again = brought(replace(broker, id="another", gates=Gates()), thief, landing)
     assert again.status_code == 401
     assert "served already" in again.text
     # What could not serve any more anyway is forgotten.
@@ -297,7 +300,7 @@ def test_a_log_out_there_ends_the_session_here(broker: Broker, provider: SamlPro
             path.partition("&SigAlg")[0],
             path.replace("SAMLRequest=", "SAMLRequest=x"),
         ):
-            assert browser(broker).get(forged).status_code >= 400
+            assert browser(broker).get(forged).status_code == 422
         assert one.get("/account").status_code == 200
         answered = browser(broker).get(path)  # in whichever browser: no cookie of ours is needed
         assert answered.status_code == 303, answered.text
@@ -440,3 +443,46 @@ def test_a_provider_that_is_down_says_so_on_the_form(broker: Broker, provider: S
     )["id"]
     broker.snapshots.get(fresh=True)
     assert browser(broker).get(f"/login/with/{gone}").status_code == 503
+
+
+def test_a_notice_by_form_ends_the_session_as_well(broker: Broker, provider: SamlProvider, directory: str) -> None:
+    """Signed within, by the provider's key; without it, it ends nothing and says so."""
+    page = browser(broker)
+    through(broker, page, provider, directory)
+    row = session_row(broker)
+    here = f"{ORIGIN}/login/saml/{directory}/logout"
+    root = etree.fromstring(
+        f'<samlp:LogoutRequest xmlns:samlp="{SAMLP}" xmlns:saml="{SAML}" ID="_1" Version="2.0" IssueInstant="{at(0)}" Destination="{here}">'
+        f"<saml:Issuer>{provider.metadata_url}</saml:Issuer><saml:NameID>{row.sign_on_as}</saml:NameID></samlp:LogoutRequest>"
+    )
+    assert browser(broker).post(f"/login/saml/{directory}/logout", data={"SAMLRequest": text(root)}).status_code == 422
+    assert page.get("/account").status_code == 200
+    signed(root, provider.pair)
+    answer = browser(broker).post(
+        f"/login/saml/{directory}/logout", data={"SAMLRequest": text(root), "RelayState": "x"}
+    )
+    assert answer.status_code == 303
+    assert answer.headers["location"].startswith(f"{provider.url}/saml2/idp/SingleLogoutService.php?SAMLResponse=")
+    assert page.get("/account").status_code == 303
+    done = browser(broker).post(f"/login/saml/{directory}/logout", data={"SAMLResponse": "whatever"})
+    assert (done.status_code, done.headers["location"]) == (303, "/login")
+
+
+def test_the_doors_have_bounds(broker: Broker, provider: SamlProvider, directory: str) -> None:
+    """What is too long, empty, no form, or for a directory that is not there is refused before anything is read."""
+    door, page = f"/login/saml/{directory}", browser(broker)
+    own = {"origin": ORIGIN, "sec-fetch-site": "same-origin"}
+    for path in (f"{door}/acs", f"{door}/back"):
+        for data in ({}, {"SAMLResponse": ""}, {"SAMLResponse": "A" * 400_001}, {"Other": "x"}):
+            assert page.post(path, data=data, headers=own).status_code == 422, (path, data.keys())
+        assert page.post(path, data={"SAMLResponse": "A" * 1_100_000}, headers=own).status_code == 413
+        assert page.post(path, files={"SAMLResponse": b"x"}, headers=own).status_code == 422
+    for path in ("acs", "back", "logout"):
+        sent = {"SAMLResponse": "AAAA", "SAMLRequest": "AAAA"}
+        assert page.post(f"/login/saml/nowhere/{path}", data=sent, headers=own).status_code == 404
+    assert page.post(f"{door}/logout", data={"SAMLRequest": "A" * 50_000}).status_code == 422
+    assert page.get(f"{door}/logout?SAMLRequest={'A' * 50_000}").status_code == 422
+    rubbish = page.post(f"{door}/back", data={"SAMLResponse": "AAAA"}, headers=own)
+    assert rubbish.status_code == 401  # nobody asked for it, and it is no answer
+    shown = page.post(f"{door}/acs", data={"SAMLResponse": '"><script>alert(1)</script>'})
+    assert "<script>alert" not in shown.text

@@ -75,10 +75,10 @@ def _check_status(root: etree._Element) -> None:
     inner = root.find("samlp:Status/samlp:StatusCode/samlp:StatusCode", NS)
     said = [str(one.get("Value")).rpartition(":")[2] for one in (*codes, *([inner] if inner is not None else []))]
     if "InvalidNameIDPolicy" in said:
-        sentence = (
-            "The provider has no name of the kind that we ask for. Choose another one in the directory's settings."
+        raise DirectoryRefused(
+            "The provider has no name of the kind that we ask for. Choose another one in the directory's settings.",
+            ", ".join(said)[:200],
         )
-        raise DirectoryRefused(sentence, ", ".join(said)[:200])
     raise DirectoryRefused("The provider did not log you in.", ", ".join(said)[:200])
 
 

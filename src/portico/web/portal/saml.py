@@ -12,7 +12,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from portico.errors import DirectoryError, Invalid, RateLimited
+from portico.errors import DirectoryError, DirectoryRefused, Invalid, RateLimited
 from portico.services import sign_on, sign_on_door
 from portico.web.guard import PageRoute, posted_unknown, read_form
 from portico.web.portal.log_in import origin_of_request
@@ -85,7 +85,10 @@ def _ended(request: Request, directory_id: str, told: dict[str, str]) -> Respons
     if sum(len(value) for value in told.values()) > MAX_NOTICE:
         raise Invalid(N_("This notice is too long."))
     here = origin_of_request(request) + sign_on_door.LOGOUT_PATH.format(directory_id)
-    target = sign_on_door.logged_out(broker_of(request), directory_id, here, told)
+    try:
+        target = sign_on_door.logged_out(broker_of(request), directory_id, here, told)
+    except DirectoryRefused as problem:
+        raise Invalid(problem.sentence, detail=problem.detail) from problem
     return RedirectResponse(target or "/login", 303)
 
 

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from portico import logs
 from portico.domain.model import Reason
 from portico.errors import DirectoryError, DirectoryRefused, RateLimited
 from portico.services import attempts, sessions, sign_on
@@ -19,6 +20,7 @@ from portico.web.guard import PageRoute, local_path
 from portico.web.portal.log_in import client_of, form_page, onward, origin_of_request
 from portico.web.rendering import N_, broker_of, page
 
+log = logs.get(__name__)
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 T = TypeVar("T")
@@ -58,6 +60,7 @@ async def arrive(request: Request, way: Way, answer: Mapping[str, str]) -> Respo
         wanted = attempts.attempt(broker, vouched.identity.login_name, "", client_of(request))
         outcome = await run_in_threadpool(sign_on.welcome, broker, way, wanted, vouched)
     except (DirectoryError, RateLimited) as problem:
+        log.info("provider's answer refused", directory=way.directory_id, why=problem.detail or problem.sentence)
         return await run_in_threadpool(refused, request, way.path, problem)
     if isinstance(outcome, LoggedIn):
         target = onward(outcome.me, way.next)
