@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import ssl
 import subprocess
 import tempfile
@@ -143,6 +144,7 @@ class SamlProvider:
             os.killpg(self.process.pid, 9)
             self.process.wait()
         self._stack.close()
+        shutil.rmtree(self.home, ignore_errors=True)
 
     @property
     def metadata_url(self) -> str:

@@ -49,7 +49,7 @@ def read(text: str, asked: Asked) -> Answer:
     root = saml_xml.parsed(saml_xml.decoded(text))
     if root.tag != _RESPONSE:
         raise refused(detail=f"no Response: {str(root.tag)[:100]}")
-    if root.get("InResponseTo") != asked.request_id:
+    if not asked.request_id or root.get("InResponseTo") != asked.request_id:
         raise refused(_OTHER, detail=f"InResponseTo {root.get('InResponseTo')!r}")
     _check_status(root)
     _check_form(root)
@@ -82,10 +82,10 @@ def _check_status(root: etree._Element) -> None:
     raise DirectoryRefused("The provider did not log you in.", ", ".join(said)[:200])
 
 
-def _check_form(root: etree._Element, *, opened: bool = False) -> None:
+def _check_form(root: etree._Element) -> None:
     """Demand one assertion, directly in the answer, and no signatures but on the two: nothing can hide beside what is signed."""
     plain = list(root.iter(_ASSERTION))
-    sealed = [] if opened else list(root.iter(f"{{{SAML}}}EncryptedAssertion"))
+    sealed = list(root.iter(f"{{{SAML}}}EncryptedAssertion"))
     if len(plain) + len(sealed) != 1 or (plain or sealed)[0].getparent() is not root:
         raise refused(detail=f"{len(plain)} assertions and {len(sealed)} encrypted ones")
     if sum(1 for _ in root.iter(_RESPONSE)) != 1:
@@ -100,8 +100,6 @@ def _checked_by_library(text: str, asked: Asked) -> OneLogin_Saml2_Response:
     try:
         answer = OneLogin_Saml2_Response(_settings(asked), text)
         answer.is_valid(request, asked.request_id, raise_exceptions=True)
-    except DirectoryRefused:
-        raise
     except Exception as problem:  # besides its own errors, the library raises whatever it trips over
         raise refused(_sentence(str(problem)), detail=f"{type(problem).__name__}: {problem}") from problem
     return answer
@@ -138,7 +136,7 @@ def _settings(asked: Asked) -> OneLogin_Saml2_Settings:
 
 def _told(came: etree._Element, root: etree._Element, asked: Asked) -> Answer:
     """Read what a signature covers that is verified here, in the very tree that is read: `root`, which is `came` decrypted."""
-    _check_form(root, opened=True)
+    _check_form(root)
     assertion = root.find("saml:Assertion", NS)
     around = saml_xml.is_signed(came, asked.provider.pems)
     if assertion is None or not (around or saml_xml.is_signed(assertion, asked.provider.pems)):
