@@ -19,7 +19,7 @@ _ANSWER = """<samlp:Response xmlns:samlp="{samlp}" xmlns:saml="{saml}" ID="{resp
 <saml:Subject><saml:NameID Format="{name_format}">{name}</saml:NameID><saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:{method}">\
 <saml:SubjectConfirmationData{confirmed_until}{recipient}{confirmed_for}/></saml:SubjectConfirmation></saml:Subject>\
 <saml:Conditions NotBefore="{before}" NotOnOrAfter="{until}">{restriction}</saml:Conditions>\
-<saml:AuthnStatement AuthnInstant="{now}" SessionIndex="{session}"><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>\
+<saml:AuthnStatement AuthnInstant="{now}" SessionIndex="{session}"{ends}><saml:AuthnContext><saml:AuthnContextClassRef>urn:oasis:names:tc:SAML:2.0:ac:classes:Password</saml:AuthnContextClassRef></saml:AuthnContext></saml:AuthnStatement>\
 <saml:AttributeStatement>{attributes}</saml:AttributeStatement></saml:Assertion></samlp:Response>"""
 
 
@@ -42,6 +42,7 @@ class Forged:
     method: str = "bearer"
     status: str = "Success"
     session: str = "s-1"
+    ends: int | None = None
     response_id: str = "_response"
     assertion_id: str = "_assertion"
     attributes: dict[str, list[str]] = field(default_factory=lambda: {"uid": ["sam"], "groups": ["VDI-Users"]})
@@ -60,6 +61,7 @@ class Forged:
             "recipient": _attribute("Recipient", self.back if self.recipient == "" else self.recipient),
             "in_response_to": _attribute("InResponseTo", self.request_id),
             "confirmed_for": _attribute("InResponseTo", self.request_id if self.confirmed_for == "" else self.confirmed_for),
+            "ends": _attribute("SessionNotOnOrAfter", None if self.ends is None else at(self.ends)),
             "confirmed_until": _attribute("NotOnOrAfter", None if self.confirmed_until is None else at(self.confirmed_until)),
             "restriction": "" if self.audience is None else
             f"<saml:AudienceRestriction><saml:Audience>{escape(self.audience)}</saml:Audience></saml:AudienceRestriction>",

@@ -5,6 +5,7 @@ import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -129,6 +130,9 @@ def test_there_and_back(broker: Broker, provider: SamlProvider, directory: str) 
     with broker.db.read() as conn:
         user = conn.execute(select(t.users).where(t.users.c.directory == directory)).one()
     row = session_row(broker)
+    assert row.expires_at - row.created_at <= timedelta(
+        hours=8, minutes=5
+    )  # the provider's, which is shorter than the policy's
     assert (user.subject, bool(row.sign_on), row.granted["code"]) == (row.sign_on_as, True, "rule.won")
     # The same person comes back as the same user, though another session there.
     again = browser(broker)

@@ -501,6 +501,16 @@ def test_attributes_are_found_by_their_usual_names_and_by_others() -> None:
         told(GOOD, subject_attribute="employeeNumber")
 
 
+def test_a_session_ends_when_the_providers_does() -> None:
+    """Core, section 2.7.2: SessionNotOnOrAfter."""
+    sent = text(in_assertion(GOOD.but(ends=1000)))
+    vouched = SAML_DRIVER.finish(BACK, KEPT, {"SAMLResponse": sent})
+    assert vouched.ends is not None
+    assert 900 < vouched.ends - vouched.until + 360 < 1100  # `until` is six minutes from now
+    assert SAML_DRIVER.finish(BACK, KEPT, {"SAMLResponse": text(in_assertion(GOOD))}).ends is None
+    refused(in_assertion(GOOD.but(ends=-5)))
+
+
 def test_long_names_are_told_apart_by_more_than_their_beginning() -> None:
     one, other = (told(GOOD.but(name="x" * 250 + end)).subject for end in "ab")
     assert one != other

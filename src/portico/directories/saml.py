@@ -116,7 +116,7 @@ class Saml:
         kept_name = {**told.name_id.kept(), "session": told.session}
         return Vouched(
             identity, _fitted(told.session), _fitted(told.name_id.text), kept_name, told.assertion_id,
-            told.until.timestamp(),
+            told.until.timestamp(), told.ends.timestamp() if told.ends else None,
         )  # fmt: skip
 
     def leave(self, back: str, kept: Mapping[str, str]) -> str:

@@ -42,6 +42,7 @@ class Answer:
     name_id: NameId
     session: str
     attributes: Mapping[str, tuple[str, ...]]
+    ends: datetime.datetime | None = None  # when the session there ends at the latest
 
 
 def read(text: str, asked: Asked) -> Answer:
@@ -153,7 +154,8 @@ def _told(came: etree._Element, root: etree._Element, asked: Asked) -> Answer:
         raise refused("The provider does not say who you are.", detail="names nobody")
     statement = assertion.find("saml:AuthnStatement", NS)
     session = str(statement.get("SessionIndex", "")) if statement is not None else ""
-    return Answer(str(assertion.get("ID")), until, name_id_of(names[0]), session, _attributes(assertion))
+    ends = moment(statement.get("SessionNotOnOrAfter")) if statement is not None else None
+    return Answer(str(assertion.get("ID")), until, name_id_of(names[0]), session, _attributes(assertion), ends)
 
 
 def _check_subject(assertion: etree._Element, asked: Asked) -> datetime.datetime:

@@ -26,7 +26,8 @@ class Vouched:
     """Whom the place vouches for.
 
     `session` names their session there and `name` them in it, so that its end can end ours; `kept` is what the place is told
-    when they leave. `once` names an answer that could be brought twice: it serves once before `until` (POSIX seconds).
+    when they leave. `once` names an answer that could be brought twice: it serves once before `until` (POSIX seconds). Where the
+    place says so, their session ends at `ends` (POSIX seconds) at the latest.
     """
 
     identity: Identity
@@ -35,6 +36,7 @@ class Vouched:
     kept: Mapping[str, str] = field(default_factory=dict)
     once: str = ""
     until: float = 0.0
+    ends: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

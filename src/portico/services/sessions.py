@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, cast
 
@@ -135,9 +135,15 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
         },
         created_at=now,
         seen_at=now,
-        expires_at=now + timedelta(hours=policy.session_hours),
+        expires_at=_ends(now + timedelta(hours=policy.session_hours), there),
         idle_seconds=policy.session_idle_minutes * 60,
     )
+
+
+def _ends(by_policy: datetime, there: Vouched | None) -> datetime:
+    if there is None or there.ends is None:
+        return by_policy
+    return min(by_policy, datetime.fromtimestamp(there.ends, UTC))
 
 
 def find(broker: Broker, cookie: str, *, halfway: bool = False) -> SignedIn | None:
