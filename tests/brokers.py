@@ -16,6 +16,7 @@ from portico.directories.listed import Listed
 from portico.directories.nis import Nis
 from portico.directories.oidc import Oidc
 from portico.directories.open_ldap import OpenLdap
+from portico.directories.saml import Saml
 from portico.domain.access import AREAS, Actor
 from portico.domain.model import Role
 from portico.ports.cloud import Meta
@@ -52,7 +53,7 @@ class Nowhere:
 
 
 DIRECTORIES = {
-    "list": Listed, "oidc": Oidc, "active-directory": ActiveDirectory, "ldap": OpenLdap, "nis": Nis, "keystone": Keystone,
+    "list": Listed, "oidc": Oidc, "saml": Saml, "active-directory": ActiveDirectory, "ldap": OpenLdap, "nis": Nis, "keystone": Keystone,
 }  # fmt: skip
 
 

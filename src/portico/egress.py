@@ -182,15 +182,18 @@ def resolve_host(host: str) -> Sequence[str]:
     return [str(text) for text in answer[0]]
 
 
-def http_session(reach: Reach, ca_pem: str = "", resolve: Resolve | None = None) -> requests.Session:
+def http_session(
+    reach: Reach, ca_pem: str = "", resolve: Resolve | None = None, most: int = ANSWER_BYTES
+) -> requests.Session:
     """Build a session whose every connection is checked, and which verifies by `ca_pem`, else by the system's authorities.
 
+    An answer has at most `most` bytes.
     The environment's proxies and .netrc do not count. Redirects are followed by nobody. Raises Invalid for a PEM text that
     holds no certificate.
     """
     session = _Straight()
     session.trust_env = False
-    adapter = _Checked(reach, tls_context(ca_pem), resolve)
+    adapter = _Checked(reach, tls_context(ca_pem), resolve, most)
     for scheme in ("http://", "https://"):
         session.mount(scheme, adapter)
     return session
@@ -218,8 +221,8 @@ class _Straight(requests.Session):
 class _Checked(HTTPAdapter):
     """Connects to checked addresses only, verifies by one TLS context, and bounds every answer."""
 
-    def __init__(self, reach: Reach, tls: ssl.SSLContext, resolve: Resolve | None) -> None:
-        self._reach, self._tls, self._resolve = reach, tls, resolve
+    def __init__(self, reach: Reach, tls: ssl.SSLContext, resolve: Resolve | None, most: int) -> None:
+        self._reach, self._tls, self._resolve, self._most = reach, tls, resolve, most
         super().__init__(pool_connections=16, pool_maxsize=16)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:
@@ -242,7 +245,7 @@ class _Checked(HTTPAdapter):
         for piece in response.iter_content(65536):
             size += len(piece)
             pieces.append(piece)
-            if size > ANSWER_BYTES or time.monotonic() > until:
+            if size > self._most or time.monotonic() > until:
                 response.close()
                 raise requests.exceptions.ReadTimeout(f"the answer is too long or too slow ({size} bytes)")
         response._content = b"".join(pieces)

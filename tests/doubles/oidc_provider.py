@@ -1,6 +1,7 @@
 """A real provider of OpenID Connect on this machine, and the way of a browser through it."""
 
 import html
+import os
 import re
 import socket
 import ssl
@@ -8,6 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -24,11 +26,12 @@ SECRET = "s" * 43
 class OidcProvider:
     """oidc-provider for Node.js, under TLS on a free port. Needs what tools/setup fetches for tests."""
 
-    def __init__(self, *back: str) -> None:
-        """Name the origins that it may send people back to."""
+    def __init__(self, *back: str, trust: str = "") -> None:
+        """Name the origins that it may send people back to, and the authority (PEM) of those that it calls by itself."""
         self.home = Path(tempfile.mkdtemp(prefix="portico-oidc-"))
         self.authority = Authority(self.home)
         self.back = back
+        self.trust = trust
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -49,7 +52,11 @@ class OidcProvider:
                 str(key),
                 *self.back,
             ]
-            self.process = subprocess.Popen(command, cwd=ROOT / "build" / "oidc", stdout=out, stderr=out)
+            (self.home / "trust.pem").write_text(self.trust)
+            more = {"NODE_EXTRA_CA_CERTS": str(self.home / "trust.pem")} if self.trust else {}
+            self.process = subprocess.Popen(
+                command, cwd=ROOT / "build" / "oidc", stdout=out, stderr=out, env={**os.environ, **more}
+            )
         end = time.monotonic() + 60
         while "ready" not in log.read_text("utf-8", "replace"):
             if self.process.poll() is not None or time.monotonic() > end:
@@ -70,10 +77,22 @@ class OidcProvider:
             "scopes": "openid profile email",
         }  # fmt: skip
 
-    def browse(self, url: str, login: str, stop: Callable[[str], bool]) -> str:
-        """Go through its pages as somebody's browser would, until it leads to where `stop` says; returns that address."""
+    def browser(self) -> httpx.Client:
+        """Return a browser without scripts that trusts it."""
         trust = ssl.create_default_context(cadata=self.authority.pem)
-        with httpx.Client(verify=trust, follow_redirects=False, timeout=30) as client:
+        return httpx.Client(verify=trust, follow_redirects=False, timeout=60)
+
+    def log_out(self, client: httpx.Client) -> None:
+        """End the session that a browser has there."""
+        asked = client.get(f"{self.issuer}/session/end")
+        secret = re.search(r'name="xsrf" value="([^"]+)"', asked.text)
+        assert secret, asked.text[:500]
+        done = client.post(f"{self.issuer}/session/end/confirm", data={"xsrf": secret[1], "logout": "yes"})
+        assert done.status_code in (302, 303), done.text[:500]
+
+    def browse(self, url: str, login: str, stop: Callable[[str], bool], within: httpx.Client | None = None) -> str:
+        """Go through its pages as somebody's browser would, until it leads to where `stop` says; returns that address."""
+        with nullcontext(within) if within is not None else self.browser() as client:
             answer = client.get(url)
             for _ in range(20):
                 if answer.status_code in (302, 303):

@@ -14,13 +14,14 @@ from uuid import uuid4
 import pytest
 import yaml
 from sqlalchemy import select
-from tests.brokers import PASSWORD
+from tests.brokers import PASSWORD, actor
 from tests.fleet import CENTER, Fleet, make_fleet
 from tests.serving import quiet, serving, working
 
 from portico.__main__ import main
 from portico.cli import logins
 from portico.cli.nouns import NOUNS
+from portico.directories import saml_keys
 from portico.ports.cloud import MachineSpec
 from portico.services import configure, device_login
 from portico.services.portal import offers
@@ -29,6 +30,7 @@ from portico.store import tables as t
 pytestmark = pytest.mark.capability("S037", "S029")
 
 Run = Callable[..., tuple[int, str, str]]
+CERTIFICATE = saml_keys.read_pair(saml_keys.make_pair()).certificate_pem
 
 
 @pytest.fixture
@@ -135,6 +137,23 @@ def test_actions_are_jobs_that_can_be_waited_for(run: Run, deployment: Fleet) ->
     assert run("center", "check", CENTER)[0] == 0
     assert run("center", "usage", CENTER)[0] == 1  # this cloud counts nothing, and says so
     assert "fake-linux" in run("center", "choices", CENTER, "-f", "json")[1]
+
+
+def test_what_to_enter_at_a_provider_is_printed(run: Run, deployment: Fleet) -> None:
+    """For a provider that gives us a name itself, the addresses; a directory without a provider says so."""
+    broker = deployment.broker
+    oidc = {"issuer": "https://login.test", "client_id": "portico"}
+    parts = {"sso_url": "https://idp.test/sso", "entity_id": "https://idp.test", "certificates": CERTIFICATE}
+    for name, kind, settings in (("Staff", "oidc", oidc), ("Old", "saml", parts), ("Few", "list", {"people": ""})):
+        configure.create_item(broker, actor(broker), "directories", {"name": name, "kind": kind, "settings": settings})
+    shown = json.loads(run("directory", "provider-setup", "Staff", "-f", "json")[1])
+    assert (shown["entity_id"], [url.partition("/login")[2] for url in shown["answers"]]) == ("", ["/back"])
+    shown = json.loads(run("directory", "provider-setup", "Old", "-f", "json")[1])
+    assert shown["entity_id"] == shown["metadata_url"]
+    assert all(url.endswith("/acs") for url in shown["answers"])
+    status, _, complaint = run("directory", "provider-setup", "Few")
+    assert status
+    assert "no provider" in complaint
 
 
 def test_a_check_that_lacks_something_fails(run: Run) -> None:

@@ -18,6 +18,7 @@ from tests.fleets import make_pool
 from doubles.nis import Nis as NisServer
 from doubles.oidc_provider import OidcProvider
 from doubles.samba import Samba
+from doubles.saml_provider import SamlProvider
 from doubles.slapd import BASE, Slapd
 from portico.directories.active_directory import ActiveDirectory
 from portico.directories.nis import Nis
@@ -25,7 +26,7 @@ from portico.directories.open_ldap import OpenLdap
 from portico.domain.model import Client
 from portico.errors import DirectoryError, DirectoryRefused
 from portico.ports.directory import Standing, TypedName
-from portico.services import configure, connect, login, portal, sessions
+from portico.services import configure, connect, login, portal, sessions, sign_on_door
 from portico.services.broker import Broker
 from portico.services.login import LoggedIn, Refused
 from portico.web.app import create_app
@@ -45,6 +46,7 @@ class Lab:
     open: Source
     nis: Source
     provider: OidcProvider
+    saml: SamlProvider
 
     @property
     def sources(self) -> dict[str, Source]:
@@ -59,9 +61,10 @@ def lab() -> Iterator[Lab]:
         "open": Slapd(),
         "nis": NisServer(WORKER),
         "provider": OidcProvider(ORIGIN),
+        "saml": SamlProvider(),
     }
     try:
-        with ThreadPoolExecutor(5) as pool:
+        with ThreadPoolExecutor(6) as pool:
             list(pool.map(lambda server: server.start(), servers.values()))  # type: ignore[attr-defined]
         yield Lab(
             Source("active-directory", servers["alpha"], ActiveDirectory, ("alice", "VDI-Users"), "dave"),
@@ -69,6 +72,7 @@ def lab() -> Iterator[Lab]:
             Source("ldap", servers["open"], OpenLdap, ("alice", "VDI-Users"), "dave"),
             Source("nis", servers["nis"], Nis, ("nina", "vdiusers"), "lock"),
             servers["provider"],  # type: ignore[arg-type]
+            servers["saml"],  # type: ignore[arg-type]
         )
     finally:
         for server in servers.values():
@@ -315,7 +319,7 @@ def house(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]
         "open": ["open.test"],
         "nis": ["vdilab"],
     }
-    for position, name in enumerate((*lab.sources, "provider", "local")):
+    for position, name in enumerate((*lab.sources, "provider", "saml", "local")):
         pool, made = make_pool(broker, 1, f"Pool of {name}")
         policy = configure.create_item(broker, admin, "policies", {"name": name, "assignments": [{"pool_id": pool}]})[
             "id"
@@ -325,7 +329,8 @@ def house(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]
             configure.update_item(broker, admin, "users", "user", {"policy_id": policy})
             continue
         source = lab.sources.get(name)
-        kind, settings = (source.kind, source.server.settings) if source else ("oidc", lab.provider.settings)
+        provider = ("saml", lab.saml.settings) if name == "saml" else ("oidc", lab.provider.settings)
+        kind, settings = (source.kind, source.server.settings) if source else provider
         group = source.member[1] if source else "VDI-Users"
         fields = {
             "name": name, "kind": kind, "domains": domains.get(name, []), "position": position, "settings": dict(settings),
@@ -335,6 +340,7 @@ def house(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]
         ids[name] = configure.create_item(broker, admin, "directories", fields)["id"]
     configure.update_item(broker, admin, "policies", "policy", {"assignments": []})
     broker.snapshots.get(fresh=True)
+    lab.saml.know(sign_on_door.description(broker, ids["saml"]))
     yield House(broker, ids, desktops)
     broker.db.dispose()
 
@@ -346,24 +352,32 @@ PEOPLE = {
     "nis": "nina@vdilab",
     "local": "user",
     "provider": "olga",
+    "saml": "sam",
 }
+BY_BROWSER = ("provider", "saml")
 
 
 def enter(house: House, lab: Lab, name: str, password: str = "", typed: str = "") -> LoggedIn | Refused:
     typed = typed or PEOPLE[name]
-    if name == "provider" and not password:
-        return by_provider(house, lab)
+    if name in BY_BROWSER and not password:
+        return by_provider(house, lab, name)
     user = typed.rpartition("\\")[2].partition("@")[0]
-    right = PASSWORD if name in ("local", "provider") else lab.sources[name].server.password(user)
+    right = PASSWORD if name in ("local", *BY_BROWSER) else lab.sources[name].server.password(user)
     return login.login(house.broker, typed, password or right, Client(f"10.9.{next(ADDRESSES)}.7"))
 
 
-def by_provider(house: House, lab: Lab) -> LoggedIn:
-    """Log in at the provider, as a browser does."""
+def by_provider(house: House, lab: Lab, name: str) -> LoggedIn:
+    """Log in at a provider, as a browser does."""
     page = TestClient(create_app(house.broker), base_url=ORIGIN, follow_redirects=False)
-    left = page.get(f"/login/with/{house.ids['provider']}").headers["location"]
-    back = lab.provider.browse(left, PEOPLE["provider"], lambda url: url.startswith(ORIGIN))
-    assert page.get(back.removeprefix(ORIGIN)).status_code == 200
+    left = page.get(f"/login/with/{house.ids[name]}").headers["location"]
+    if name == "saml":
+        with lab.saml.browser() as there:
+            landing = lab.saml.browse(there, left, PEOPLE[name])
+        back = landing.url.removeprefix(ORIGIN).replace("/acs", "/back")  # what our page between the two sends on
+        assert page.post(back, data=landing.fields, headers={"origin": ORIGIN}).status_code == 200
+    else:
+        back = lab.provider.browse(left, PEOPLE[name], lambda url: url.startswith(ORIGIN))
+        assert page.get(back.removeprefix(ORIGIN)).status_code == 200
     value = page.cookies["__Host-portico"]
     me = sessions.find(house.broker, value)
     assert me is not None
@@ -403,13 +417,16 @@ def test_nobody_reaches_the_desktops_of_another_domain(house: House, lab: Lab, m
         return
     theirs = next(iter(p for p in snapshot.policies.values() if p.name == other)).assignments[0]
     assert not isinstance(connect.connect(house.broker, found.me, f"{theirs.id}.0", CLIENT), connect.Connecting)
-    owned = {"local": PASSWORD, "provider": "what-she-typed-there"}  # a provider's passwords are never seen here
+    owned = {
+        "local": PASSWORD,
+        **dict.fromkeys(BY_BROWSER, "what-she-typed-there"),
+    }  # a provider's passwords are never seen here
     user = PEOPLE[mine].rpartition("\\")[2].partition("@")[0]
     right = owned.get(mine) or lab.sources[mine].server.password(user)
     refused = enter(house, lab, other, password=right)
     # Nobody here knows a provider's people by a password: their names lock as those of nobody do.
     assert isinstance(refused, Refused)
-    assert refused.reason.code == "login.wrong" or other == "provider"
+    assert refused.reason.code == "login.wrong" or other in BY_BROWSER
     assert isinstance(enter(house, lab, other), LoggedIn)  # which ends the count of wrong ones, here and there
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
@@ -16,8 +18,10 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 from tests.brokers import TENANT, actor, make_broker
 from tests.page_client import Page
+from tests.serving import serving
 
 from doubles.oidc_provider import OidcProvider
+from doubles.small_oidc import small_oidc
 from portico.directories.oidc import LOGOUT_EVENT, Oidc, OidcSettings
 from portico.errors import DirectoryError, DirectoryRefused, Invalid
 from portico.ports.directory import DirectoryContext
@@ -156,10 +160,6 @@ def test_a_notice_of_the_provider_ends_its_sessions_and_a_forged_one_none(
     for token in (forged, f"{none}.{body}.", "", "a.b.c", "x" * 100_000, f"{none}.{'A' * 30}.x"):
         assert page.post("/login/ended", data={"logout_token": token}).status_code == 400
     assert page.get("/account").status_code == 200
-    # The one from the provider itself: it sends it when somebody logs out there. Here its key is asked to sign.
-    driver = Oidc(OidcSettings(**provider.settings), CONTEXT)
-    keys = driver._key_set()
-    assert all(key.kid != "forged" for key in keys.keys)
 
 
 def test_who_logs_out_at_the_provider_is_logged_out_here(
@@ -168,7 +168,7 @@ def test_who_logs_out_at_the_provider_is_logged_out_here(
     """What the notice says is trusted once its signature is: the sessions of that person there, and no others."""
 
     class Signed(Oidc):
-        def _claims(self, token: str) -> dict[str, Any]:
+        def _claims(self, token: str, *, expires: bool = False) -> dict[str, Any]:
             return dict(json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "==")))
 
     one, other = browser(broker), browser(broker)
@@ -189,6 +189,50 @@ def test_who_logs_out_at_the_provider_is_logged_out_here(
     assert other.get("/account").status_code == 303
     stale = base64.urlsafe_b64encode(json.dumps({**claims, "iat": 1}).encode()).decode().rstrip("=")
     assert one.post("/login/ended", data={"logout_token": f"x.{stale}.x"}).status_code == 400
+
+
+def test_the_providers_own_notice_ends_the_session(broker: Broker, tmp_path: Path) -> None:
+    """Nothing stands in for anything: the provider calls the broker over TLS when somebody logs out there."""
+    with serving(broker, tmp_path) as address:
+        there = OidcProvider(address, trust=broker.keys.ca_pem)
+        try:
+            there.start()
+            rules = [{"attribute": "group", "operator": "eq", "text": "VDI-Users", "role_id": "role-user"}]
+            fields = {"name": "Staff", "kind": "oidc", "settings": there.settings, "rules": rules}
+            id = configure.create_item(broker, actor(broker), "directories", fields)["id"]
+            broker.snapshots.get(fresh=True)
+            trust = ssl.create_default_context(cadata=broker.keys.ca_pem)
+            with httpx.Client(base_url=address, verify=trust, timeout=60) as page, there.browser() as elsewhere:
+                left = page.get(f"/login/with/{id}").headers["location"]
+                back = there.browse(left, "olga", lambda url: url.startswith(address), elsewhere)
+                assert page.get(back).status_code == 200
+                assert page.get("/account").status_code == 200
+                there.log_out(elsewhere)
+                assert page.get("/account").status_code == 303
+        finally:
+            there.wipe()
+    with broker.db.read() as conn:
+        assert conn.scalar(select(t.sessions.c.end_reason)) == "logged out at the provider"
+
+
+def test_an_id_token_must_say_until_when_it_holds(tmp_path: Path) -> None:
+    """Core, section 2: exp is required. Logout tokens may lack it (Back-Channel Logout 1.0, section 2.4)."""
+    with small_oidc(tmp_path) as there:
+        settings = {"issuer": there.issuer, "client_id": "portico", "ca_certificates": there.pem}
+        driver = Oidc(OidcSettings(**settings), CONTEXT)
+        kept, answer = {"state": "a", "nonce": "b", "verifier": "c"}, {"state": "a", "code": "d"}
+        now = int(time.time())
+        claims = {"iss": there.issuer, "aud": "portico", "sub": "olga", "nonce": "b", "iat": now}
+        there.claims = {**claims, "exp": now + 300}
+        assert driver.finish(BACK, kept, answer).identity.subject == "olga"
+        for wrong in ({}, {"exp": now - 3600}, {"exp": None}, {"exp": "soon"}):
+            there.claims = {**claims, **wrong}
+            with pytest.raises(DirectoryRefused):
+                driver.finish(BACK, kept, answer)
+        notice = {"iss": there.issuer, "aud": "portico", "iat": now, "sid": "1", "events": {LOGOUT_EVENT: {}}}
+        token = jwt.encode({"alg": "RS256", "kid": "1"}, notice, there.key)
+        assert driver.ended(f"{ORIGIN}/login/ended", {"logout_token": token}).sessions == ("1",)
+        driver.close()
 
 
 def test_a_provider_that_is_down_says_so_on_the_form(broker: Broker, provider: OidcProvider, directory: str) -> None:

@@ -63,6 +63,7 @@ class Oidc:
     kind: ClassVar[str] = "oidc"
     Settings: ClassVar[type] = OidcSettings
     by_redirect: ClassVar[bool] = True
+    by_post: ClassVar[bool] = False
 
     def __init__(self, settings: OidcSettings, context: DirectoryContext) -> None:
         """Read the settings; nothing is asked yet. Raises Invalid naming each setting that cannot be used."""
@@ -130,27 +131,28 @@ class Oidc:
             "code_verifier": kept["verifier"],
         }
         token = self._post(str(described["token_endpoint"]), form)
-        claims = self._claims(str(token.get("id_token", "")))
+        claims = self._claims(str(token.get("id_token", "")), expires=True)
         if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), kept["nonce"].encode()):
             raise DirectoryRefused("The provider's answer is one to another question. Begin again.")
         more = self._user_info(described, str(token.get("access_token", "")), str(claims["sub"]))
         return Vouched(self._identity({**more, **claims}), str(claims.get("sid", "")))
 
-    def leave(self, back: str) -> str:
+    def leave(self, back: str, kept: Mapping[str, str]) -> str:
         """Return the provider's page that ends its session (RP-Initiated Logout 1.0)."""
         place = self._discover().get("end_session_endpoint")
         asked = {"client_id": self._settings.client_id, "post_logout_redirect_uri": back}
         return _with(str(place), asked) if place else ""
 
-    def ended(self, token: str) -> Ended:
+    def ended(self, here: str, told: Mapping[str, str]) -> Ended:
         """Read a logout token (Back-Channel Logout 1.0, section 2.6)."""
-        claims = self._claims(token)
+        claims = self._claims(told.get("logout_token", ""))
         event = claims.get("events")
         if not isinstance(event, dict) or LOGOUT_EVENT not in event or "nonce" in claims:
             raise DirectoryRefused("This is no notice of a logout.")
         if abs(time.time() - float(claims.get("iat", 0))) > LEEWAY_SECONDS * 2:
             raise DirectoryRefused("This notice is too old.")
-        return Ended(str(claims.get("sub", "")), str(claims.get("sid", "")))
+        sid = str(claims.get("sid", ""))
+        return Ended(str(claims.get("sub", "")), sessions=(sid,) if sid else ())
 
     def close(self) -> None:
         """Close the connections."""
@@ -175,13 +177,16 @@ class Oidc:
             attributes=attributes,
         )
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        """Return the claims of a token that the provider has signed for us and that holds now. Raises DirectoryRefused."""
+    def _claims(self, token: str, *, expires: bool = False) -> dict[str, Any]:
+        """Return the claims of a token that the provider has signed for us and that holds now. Raises DirectoryRefused.
+
+        `expires`: it must say until when it holds, as ID tokens must (Core, section 2) and logout tokens need not.
+        """
         registry = jwt.JWTClaimsRegistry(
             leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": self._discover()["issuer"]},
             aud={"essential": True, "value": self._settings.client_id},
-            exp={"essential": False},
+            exp={"essential": expires},
         )
         for fresh in (False, True):  # a key that we do not know may be a new one
             try:

@@ -19,9 +19,14 @@ from portico.ports.driver import Meta as Meta
 
 @dataclass(frozen=True, slots=True)
 class DirectoryContext:
-    """What a driver may know of the deployment. `egress_allow` as in config: what typed addresses may reach besides public ones."""
+    """What a driver may know of the deployment.
+
+    `egress_allow` as in config: what typed addresses may reach besides public ones. `own_url` names this directory of ours to
+    a provider.
+    """
 
     egress_allow: tuple[str, ...] = ()
+    own_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ class Meta:
     choices: tuple[str, ...] = ()
     advanced: bool = False
     multiline: bool = False  # a text of several lines, such as certificates
+    own: bool = False  # a secret that is ours and sent nowhere; the driver's `make_own` makes it where nobody typed it
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, func, select, update
 from portico.domain.directories import LOCAL, AssignmentRule, check_rules
 from portico.errors import Conflict
 from portico.services import driver_settings
+from portico.services.broker import Broker
 from portico.services.configure_people import refuse_stronger
 from portico.services.directories import PLACE
 from portico.services.writing import Write, Writer, missing, unique
@@ -22,6 +23,12 @@ WHERE = frozenset(
 
 class Directories(Writer):
     """Directories. A secret that is left out or empty stays as it is, as long as it goes where it went."""
+
+    def prepare(self, broker: Broker, fields: Mapping[str, Any], *, new: bool) -> dict[str, Any]:
+        """Make the keys that are ours and that nobody typed."""
+        driver = broker.directory_drivers.get(str(fields.get("kind")))
+        make_own = getattr(driver, "make_own", None)
+        return {"own": make_own()} if new and make_own is not None else {}
 
     def form_values(self, conn: Connection, row: Any) -> dict[str, Any]:
         """Return the form without the secrets."""
@@ -49,7 +56,8 @@ class Directories(Writer):
         values = write.values
         settings = write.broker.directory_drivers[values["kind"]].Settings
         place = PLACE.format(write.id)
-        shown, sealed = driver_settings.parted(write.broker, settings, values["settings"], place, _secrets(write))
+        before = {**write.ready.get("own", {}), **_secrets(write)}
+        shown, sealed = driver_settings.parted(write.broker, settings, values["settings"], place, before)
         body = {key: value for key, value in values.items() if key not in ("name", "kind")} | {"settings": shown}
         return {"name": values["name"], "kind": values["kind"], "body": body, "sealed_secrets": sealed}
 
@@ -93,7 +101,7 @@ def _sent_elsewhere(write: Write, settings: type) -> dict[str, str]:
     if not moved:
         return {}
     kept = _secrets(write)
-    untyped = [name for name in driver_settings.secret_names(settings) if name in kept and not new.get(name)]
+    untyped = [name for name in driver_settings.secret_names(settings, sent=True) if name in kept and not new.get(name)]
     return {f"settings.{name}": "Type it again: it goes elsewhere now." for name in untyped}
 
 

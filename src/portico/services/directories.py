@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 ANSWER_SECONDS = 15.0
 PLACE = "directories.sealed_secrets:{}"
+DESCRIPTION_PATH = "/login/saml/{}/metadata"
 
 
 def kinds(broker: Broker) -> list[KindInfo]:
@@ -39,6 +40,11 @@ def changes_passwords(broker: Broker, directory_id: str) -> bool:
     directory = broker.snapshots.get().directories.get(directory_id)
     driver = broker.directory_drivers.get(directory.kind) if directory is not None else None
     return bool(getattr(driver, "changes_passwords", False))
+
+
+def own_url(broker: Broker, directory_id: str) -> str:
+    """Return the address by which a provider knows a directory of ours: what we say of ourselves is found there."""
+    return broker.config.public_url.rstrip("/") + DESCRIPTION_PATH.format(directory_id)
 
 
 def gate_of(broker: Broker, directory: DirectoryRecord) -> Gate:
@@ -100,7 +106,7 @@ def _driver(broker: Broker, directory: DirectoryRecord) -> Any:
     secrets = driver_settings.opened(broker, PLACE.format(directory.id), sealed)
     try:
         settings = adapter(driver.Settings).validate_python({**directory.settings, **secrets})
-        return driver(settings, DirectoryContext(broker.config.egress_allow))
+        return driver(settings, DirectoryContext(broker.config.egress_allow, own_url(broker, directory.id)))
     except ValueError as problem:
         raise DirectoryError(
             f"The settings of the directory “{directory.name}” cannot be used.", type(problem).__name__

@@ -16,6 +16,7 @@ from portico.domain.login import as_typed, locked_for, split_name, step_after_pa
 from portico.domain.model import Client, Reason, Role, User
 from portico.errors import DirectoryError, DirectoryRefused, Invalid, RateLimited
 from portico.ports.directory import TypedName, Verdict
+from portico.ports.sign_on import Vouched
 from portico.services import scim
 from portico.services.attempts import (
     MAX_NAME,
@@ -173,7 +174,7 @@ def welcome(
     identity: Identity,
     *,
     must_change: bool = False,
-    sign_on: str = "",
+    vouched: Vouched | None = None,
 ) -> Outcome:
     """Let in whom a directory vouches for, by its rules: at most four statements."""
     someone = User("", directory.tenant_id, _login_name(identity), "", identity.display_name)
@@ -197,7 +198,7 @@ def welcome(
         row = _known(broker, conn, directory, identity, said)
         user = users.record(row)
         due = step_after_password(user, role, policy)
-        given = Given(policy, role.id, as_json(granted.reason), sign_on, due)
+        given = Given(policy, role.id, as_json(granted.reason), vouched, due)
         if not user.disabled:
             enter(broker, conn, wanted, user, given)
         return row, user, given

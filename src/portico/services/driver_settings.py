@@ -48,9 +48,10 @@ def kinds(drivers: Mapping[str, Any]) -> list[KindInfo]:
     return [KindInfo(kind, _title(driver), tuple(_fields(driver.Settings))) for kind, driver in sorted(drivers.items())]
 
 
-def secret_names(settings: type) -> frozenset[str]:
-    """Name the settings of a driver that are sealed."""
-    return frozenset(name for name, (_, meta) in _described(settings).items() if meta.secret)
+def secret_names(settings: type, *, sent: bool = False) -> frozenset[str]:
+    """Name the settings of a driver that are sealed; with `sent` those alone that it sends somewhere."""
+    described = _described(settings).items()
+    return frozenset(name for name, (_, meta) in described if meta.secret and not (sent and meta.own))
 
 
 def check_settings(settings: type, values: Mapping[str, Any]) -> dict[str, str]:

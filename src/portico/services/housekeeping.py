@@ -58,6 +58,7 @@ def purge(broker: Broker) -> dict[str, int]:
         removed["messages"] = outbox.purge(conn, now)
         removed["attempts"] = users.purge_attempts(conn, now - timedelta(days=2))
         removed["waiting log-ins"] = directories.purge(conn, now - timedelta(days=1))
+        removed["answers of providers"] = directories.forget_answers(conn, now - timedelta(hours=1))
         removed["waiting agents"] = waiting.purge(conn, now - timedelta(days=WAITING_DAYS))
         removed["idempotency"] = idempotency.purge(conn, now)
     for tenant_id, kept in days.items():

@@ -5,7 +5,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from portico.domain.access import Actor, narrowed
 from portico.domain.directories import LOCAL
 from portico.domain.model import Client, Policy, Role, User
 from portico.errors import Invalid, NotFound
+from portico.ports.sign_on import Vouched
 from portico.services import clients
 from portico.services.broker import Broker
 from portico.store import events, users
@@ -114,13 +115,13 @@ class Given:
     policy: Policy
     role_id: str | None = None
     reason: Mapping[str, Any] | None = None
-    sign_on: str = ""  # the session at the provider that vouched for them
+    vouched: Vouched | None = None  # by a provider
     pending: str = ""  # code | setup
 
 
 def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key, given: Given) -> None:
     """Insert a session for a user."""
-    now, policy = broker.now(), given.policy
+    now, policy, there = broker.now(), given.policy, given.vouched
     store.add(
         conn,
         id=key.id,
@@ -130,7 +131,9 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
         secret_hash=key.kept,
         role_id=given.role_id,
         policy_id=policy.id,
-        sign_on=given.sign_on[:200] or None,
+        sign_on=(there.session[:200] or None) if there else None,
+        sign_on_as=(there.name[:200] or None) if there else None,
+        sign_on_kept=(dict(there.kept) or None) if there else None,
         pending=given.pending or None,
         granted=given.reason,
         client_address=client.address,
@@ -138,9 +141,15 @@ def open_session(broker: Broker, conn: Any, user: User, client: Client, key: Key
         client_id=clients.id_of(user.tenant_id, client.device),
         created_at=now,
         seen_at=now,
-        expires_at=now + timedelta(hours=policy.session_hours),
+        expires_at=_ends(now + timedelta(hours=policy.session_hours), there),
         idle_seconds=policy.session_idle_minutes * 60,
     )
+
+
+def _ends(by_policy: datetime, there: Vouched | None) -> datetime:
+    if there is None or there.ends is None:
+        return by_policy
+    return min(by_policy, datetime.fromtimestamp(there.ends, UTC))
 
 
 def find(broker: Broker, cookie: str, *, halfway: bool = False) -> SignedIn | None:

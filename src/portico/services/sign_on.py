@@ -1,11 +1,12 @@
 """People whom a provider vouches for: sent there by their browser, let in by the rules when they come back."""
 
 import base64
+import hashlib
 import json
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,10 +20,13 @@ from portico.services.attempts import Attempt, Outcome
 from portico.services.broker import Broker
 from portico.services.directories import answer_of, by_redirect, gate_of
 from portico.services.sessions import SignedIn
+from portico.store import directories as store
 from portico.store import tables as t
 
 PLACE = "sign-on"
 RETURN_PATH = "/login/back"
+ENDED_PATH = "/login/ended"
+POST_PATH = "/login/saml/{}/acs"  # where an answer comes to that is a form
 MAX_AGE = timedelta(minutes=15)  # that somebody may take at the provider
 MAX_TOKEN = 20_000
 
@@ -46,9 +50,16 @@ def offered(broker: Broker, tenant_id: str) -> list[DirectoryRecord]:
     return sorted(mine, key=lambda one: (one.position, one.name.casefold(), one.id))
 
 
+def way_back(broker: Broker, directory_id: str) -> str:
+    """Return the path that a provider sends the browser back to. Raises NotFound."""
+    kind = provider(broker, directory_id).kind
+    by_post = getattr(broker.directory_drivers[kind], "by_post", False)
+    return POST_PATH.format(directory_id) if by_post else RETURN_PATH
+
+
 def begin(broker: Broker, directory_id: str, back: str) -> "Future[Departure]":
     """Ask where to send the browser. Raises NotFound, DirectoryError."""
-    gate = gate_of(broker, _provider(broker, directory_id))
+    gate = gate_of(broker, provider(broker, directory_id))
     return gate.submit(lambda: gate.driver.begin(back))
 
 
@@ -72,14 +83,20 @@ def unseal(broker: Broker, sealed: str) -> Way:
 
 def finish(broker: Broker, way: Way, answer: Mapping[str, str]) -> "Future[Vouched]":
     """Let the provider's answer be checked. Raises NotFound, DirectoryError."""
-    gate = gate_of(broker, _provider(broker, way.directory_id))
+    gate = gate_of(broker, provider(broker, way.directory_id))
     return gate.submit(lambda: gate.driver.finish(way.back, way.kept, answer))
 
 
 def welcome(broker: Broker, way: Way, wanted: Attempt, vouched: Vouched) -> Outcome:
-    """Let in whom the provider vouches for, by the directory's rules."""
-    directory = _provider(broker, way.directory_id)
-    return directory_login.welcome(broker, wanted, directory, vouched.identity, sign_on=vouched.session)
+    """Let in whom the provider vouches for, by the directory's rules. Raises DirectoryRefused for an answer that has served."""
+    directory = provider(broker, way.directory_id)
+    if vouched.once:
+        key = hashlib.sha256(f"{directory.id}:{vouched.once}".encode()).hexdigest()
+        with broker.db.write() as conn:
+            first = store.use_answer(conn, key, datetime.fromtimestamp(vouched.until, UTC))
+        if not first:
+            raise DirectoryRefused("This answer has served already. Begin again.")
+    return directory_login.welcome(broker, wanted, directory, vouched.identity, vouched=vouched)
 
 
 def leave(broker: Broker, me: SignedIn, back: str) -> "Future[str] | None":
@@ -87,14 +104,16 @@ def leave(broker: Broker, me: SignedIn, back: str) -> "Future[str] | None":
     directory = broker.snapshots.get().directories.get(me.user.directory)
     if directory is None or not by_redirect(broker, directory):
         return None
+    with broker.db.read() as conn:
+        kept = conn.scalar(select(t.sessions.c.sign_on_kept).where(t.sessions.c.id == me.session_id)) or {}
     try:
         gate = gate_of(broker, directory)
-        return gate.submit(lambda: str(gate.driver.leave(back)))
+        return gate.submit(lambda: str(gate.driver.leave(back, kept)))
     except DirectoryError:
         return None
 
 
-def ended(broker: Broker, token: str) -> int:
+def ended(broker: Broker, here: str, token: str) -> int:
     """End the sessions of whom a provider has logged out; returns how many. Raises DirectoryRefused for a forged notice."""
     issuer = _issuer(token)
     for directory in broker.snapshots.get().directories.values():
@@ -102,20 +121,25 @@ def ended(broker: Broker, token: str) -> int:
             continue
         gate = gate_of(broker, directory)
         try:
-            told: Ended = answer_of(gate.submit(partial(gate.driver.ended, token)))
+            told: Ended = answer_of(gate.submit(partial(gate.driver.ended, here, {"logout_token": token})))
         except DirectoryRefused:
             continue  # another directory of the same provider may be meant
-        return _end(broker, directory, told)
+        return end(broker, directory, told)
     raise DirectoryRefused("This is no notice of a provider that we know.")
 
 
-def _end(broker: Broker, directory: DirectoryRecord, told: Ended) -> int:
+def end(broker: Broker, directory: DirectoryRecord, told: Ended) -> int:
+    """End the sessions that a trusted notice names; returns how many. One that names nobody ends none."""
+    if not (told.subject or told.name or told.sessions):
+        return 0
     people = select(t.users.c.id).where(t.users.c.directory == directory.id)
     if told.subject:
         people = people.where(t.users.c.subject == told.subject[:200])
     theirs = t.sessions.c.user_id.in_(people) & t.sessions.c.ended_at.is_(None)
-    if told.session:
-        theirs &= t.sessions.c.sign_on == told.session[:200]
+    if told.name:
+        theirs &= t.sessions.c.sign_on_as == told.name[:200]
+    if told.sessions:
+        theirs &= t.sessions.c.sign_on.in_([one[:200] for one in told.sessions])
     with broker.db.write() as conn:
         done = update(t.sessions).where(theirs).values(ended_at=broker.now(), end_reason="logged out at the provider")
         return conn.execute(done).rowcount
@@ -131,7 +155,8 @@ def _issuer(token: str) -> str:
         raise DirectoryRefused("This is no notice.") from problem
 
 
-def _provider(broker: Broker, directory_id: str) -> DirectoryRecord:
+def provider(broker: Broker, directory_id: str) -> DirectoryRecord:
+    """Return an active directory whose people log in at a provider. Raises NotFound."""
     directory = broker.snapshots.get().directories.get(directory_id)
     if directory is None or not directory.active or not by_redirect(broker, directory):
         raise NotFound("There is no such way to log in.")

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, case, delete, exists, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from portico.store.tables import assignments, directories, sessions, users, waiting_logins
+from portico.store.tables import assignments, directories, sessions, used_answers, users, waiting_logins
 
 _BY_SUBJECT = select(users).where(
     users.c.directory == bindparam("directory"), users.c.subject == bindparam("subject"), users.c.deleted_at.is_(None)
@@ -91,6 +92,21 @@ def ahead(conn: Connection, directory_id: str, since: datetime, created_at: date
 def purge(conn: Connection, before: datetime) -> int:
     """Delete log-ins that began before a time."""
     return conn.execute(delete(waiting_logins).where(waiting_logins.c.created_at < before)).rowcount
+
+
+def use_answer(conn: Connection, key: str, until: datetime) -> bool:
+    """Keep that an answer has served; False when it had, at whichever broker."""
+    try:
+        with conn.begin_nested():
+            conn.execute(insert(used_answers).values(key=key, until=until))
+    except IntegrityError:
+        return False
+    return True
+
+
+def forget_answers(conn: Connection, now: datetime) -> int:
+    """Forget the answers that would not be taken any more anyway; returns how many."""
+    return conn.execute(delete(used_answers).where(used_answers.c.until < now)).rowcount
 
 
 def to_look_at(conn: Connection, directory_id: str, limit: int) -> Sequence[Row[Any]]:

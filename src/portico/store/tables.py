@@ -21,6 +21,7 @@ from portico.store.tables_people import passkeys as passkeys
 from portico.store.tables_people import recovery_codes as recovery_codes
 from portico.store.tables_people import second_factors as second_factors
 from portico.store.tables_people import sessions as sessions
+from portico.store.tables_people import used_answers as used_answers
 from portico.store.tables_people import users as users
 from portico.store.tables_people import waiting_logins as waiting_logins
 from portico.store.tables_scim import scim_groups as scim_groups

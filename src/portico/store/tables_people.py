@@ -60,6 +60,8 @@ sessions = Table(  # portal log-ins and API tokens of people
     Column("policy_id", Id),
     Column("pending", Word),  # code | setup: what is due before it is good for anything else
     Column("sign_on", Name),  # the session at the provider that vouched for it
+    Column("sign_on_as", Name),  # by which name the provider knows who it is of
+    Column("sign_on_kept", Json),  # what the provider is told when they leave
     Column("granted", Json),  # by which rule, as domain.explain writes it
     Column("client_address", Word, nullable=False),
     Column("client", Json, nullable=False),
@@ -98,6 +100,13 @@ clients = Table(  # devices at which people have logged in
     Column("updated_at", UTCDateTime, nullable=False),
     Index("ix_clients_user", "user_id", "seen_at"),
     Index("ix_clients_tenant", "tenant_id", "seen_at"),
+)
+
+used_answers = Table(  # of providers that could be brought a second time
+    "used_answers",
+    metadata,
+    Column("key", Hash, primary_key=True),
+    Column("until", UTCDateTime, nullable=False),  # when it would not be taken any more anyway
 )
 
 device_logins = Table(  # programs that somebody lets in from a browser (RFC 8628)

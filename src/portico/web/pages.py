@@ -15,12 +15,13 @@ from portico.web.admin import (
     show,
     tokens,
 )
-from portico.web.portal import account, connections, desktops, device, log_in, passkeys, second_factor, sign_on
+from portico.web.portal import account, connections, desktops, device, log_in, passkeys, saml, second_factor, sign_on
 from portico.web.sections import flat
 
 PORTAL = flat(
     log_in.router,
     sign_on.router,
+    saml.router,
     second_factor.router,
     passkeys.router,
     device.router,

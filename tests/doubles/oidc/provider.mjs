@@ -19,6 +19,8 @@ const provider = new Provider(`https://localhost:${port}`, {
   }],
   claims: { openid: ['sub', 'preferred_username', 'groups'], profile: ['name'], email: ['email'] },
   features: { devInteractions: { enabled: true }, backchannelLogout: { enabled: true } },
+  // Its own patience of 2.5 seconds is a verdict on a loaded machine, and its dispatcher calls nobody on this machine.
+  fetch: (url, options) => fetch(url, { ...options, dispatcher: undefined, signal: AbortSignal.timeout(60_000) }),
   pkce: { required: () => true },
   cookies: { keys: ['for tests alone'] },
   findAccount: (_, id) => ({
@@ -26,5 +28,6 @@ const provider = new Provider(`https://localhost:${port}`, {
     claims: () => ({ sub: id, preferred_username: id, groups: [], ...people[id] }),
   }),
 });
+provider.on('backchannel.error', (_, problem) => console.error('back channel', problem, problem.cause));
 createServer({ cert: readFileSync(certificate), key: readFileSync(key) }, provider.callback())
   .listen(Number(port), '127.0.0.1', () => console.log('ready'));

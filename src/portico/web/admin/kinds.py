@@ -9,6 +9,7 @@ KINDS = {
     "keystone": (N_("OpenStack Keystone"), N_("The users of one domain of an OpenStack cloud.")),
     "list": (N_("A list"), N_("A handful of people whom you write down here.")),
     "oidc": (N_("OpenID Connect"), N_("A provider where people log in: Keycloak, Entra ID, Google and others.")),
+    "saml": (N_("SAML 2.0"), N_("A provider where people log in: AD FS, Entra ID, Okta, Keycloak and others.")),
     "nis": (N_("NIS"), N_("The maps of ypserv, in networks that you trust.")),
     "openstack": (N_("OpenStack"), N_("A project of an OpenStack cloud.")),
     "ironic": (N_("Bare metal"), N_("Nodes of Ironic that somebody else deploys: listed and switched.")),

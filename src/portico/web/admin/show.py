@@ -19,6 +19,7 @@ from portico.services import (
     directories,
     overview,
     pool_limits,
+    sign_on_door,
     usage,
 )
 from portico.services.configure import Query
@@ -114,7 +115,7 @@ def _more(request: Request, me: SignedIn, area: Area, item: Mapping[str, Any]) -
         menus = {
             noun: {one.value: one.label for one in cells.options_of(broker, me.actor, noun)} for noun in RULE_NOUNS
         }
-        return {"rules": rules, "menus": menus}
+        return {"rules": rules, "menus": menus, "door": sign_on_door.door(broker, me.actor, item["id"])}
     if area.noun == "desktops":
         held = desktop_sessions.held_of(broker, me.actor, item["id"])
         return {"held": held, "offering": desktop_sessions.offering(broker, me.actor, item["id"])}

@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from portico.errors import Invalid
-from portico.services import centers, directories, leaks, queue, recordings, usage
+from portico.errors import Invalid, NotFound
+from portico.services import centers, directories, leaks, queue, recordings, sign_on_door, usage
 from portico.services.guards import require
 from portico.web.api.actions import FAILURES, JOB, queued
 from portico.web.api.described import answers, record, takes
@@ -32,6 +32,18 @@ def directory_kinds(request: Request, me: Me) -> Response:
     """Answer the kinds of directories and the fields of their settings."""
     require(me.actor, "directories")
     return JSONResponse({"items": [asdict(kind) for kind in directories.kinds(broker_of(request))]})
+
+
+@router.get("/directories/{id}/provider-setup", tags=["Directories"], operation_id="get_directory_provider_setup",
+            summary="What to enter at its provider",
+            responses=answers(200, record("entity_id metadata_url answers logouts", entity_id="string", metadata_url="string", answers="array", logouts="array"),
+                              "Who we are there, and the addresses that log-ins and notices of log-outs come to.") | FAILURES)  # fmt: skip
+def provider_setup(request: Request, id: str, me: Me) -> Response:
+    """Answer what a provider's administrator enters there."""
+    found = sign_on_door.door(broker_of(request), me.actor, id)
+    if found is None:
+        raise NotFound("This directory has no provider: people log in to it here.")
+    return JSONResponse(asdict(found))
 
 
 @router.post("/directories/{id}/check", tags=["Directories"], operation_id="check_directory", summary="Try what log-ins need, step by step",

@@ -1,6 +1,7 @@
 """To a provider and back: the browser is sent there, returns with an answer, and goes on to the desktops."""
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
+from portico import logs
 from portico.domain.model import Reason
 from portico.errors import DirectoryError, DirectoryRefused, RateLimited
 from portico.services import attempts, sessions, sign_on
@@ -19,6 +21,7 @@ from portico.web.guard import PageRoute, local_path
 from portico.web.portal.log_in import form_page, onward, origin_of_request
 from portico.web.rendering import N_, broker_of, page
 
+log = logs.get(__name__)
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 T = TypeVar("T")
@@ -29,11 +32,12 @@ WAIT_SECONDS = 30.0
 @router.get("/login/with/{directory_id}")
 async def depart(request: Request, directory_id: str, next: str = "/", path: str = "") -> Response:
     """Send the browser to a provider."""
-    broker, back = broker_of(request), origin_of_request(request) + sign_on.RETURN_PATH
+    broker = broker_of(request)
+    back = origin_of_request(request) + sign_on.way_back(broker, directory_id)
     try:
         departure = await _ended(await run_in_threadpool(sign_on.begin, broker, directory_id, back))
     except (DirectoryError, RateLimited) as problem:
-        return await run_in_threadpool(_refused, request, path, problem)
+        return await run_in_threadpool(refused, request, path, problem)
     way = Way(directory_id, back, local_path(next), path, departure.kept, broker.now().timestamp())
     went = RedirectResponse(departure.url, 303)
     # Lax: the browser comes back from elsewhere and must bring it along.
@@ -46,13 +50,19 @@ async def come_back(request: Request) -> Response:
     """Let in whom the provider vouches for."""
     broker = broker_of(request)
     way = sign_on.unseal(broker, request.cookies.get(WAY_COOKIE, ""))
-    answer = {name: value[:4000] for name, value in request.query_params.items()}
+    return await arrive(request, way, {name: value[:4000] for name, value in request.query_params.items()})
+
+
+async def arrive(request: Request, way: Way, answer: Mapping[str, str]) -> Response:
+    """Have a provider's answer checked, and let in whom it vouches for."""
+    broker = broker_of(request)
     try:
         vouched = await _ended(await run_in_threadpool(sign_on.finish, broker, way, answer))
         wanted = attempts.attempt(broker, vouched.identity.login_name, "", devices.browser(request))
         outcome = await run_in_threadpool(sign_on.welcome, broker, way, wanted, vouched)
     except (DirectoryError, RateLimited) as problem:
-        return await run_in_threadpool(_refused, request, way.path, problem)
+        log.info("provider's answer refused", directory=way.directory_id, why=problem.detail or problem.sentence)
+        return await run_in_threadpool(refused, request, way.path, problem)
     if isinstance(outcome, LoggedIn):
         target = onward(outcome.me, way.next)
         # A page of our own leads on: the browser keeps our strict cookie from a redirect that began elsewhere.
@@ -73,7 +83,8 @@ async def end(request: Request) -> Response:
     form = await request.form(max_files=0, max_fields=10)
     token = str(form.get("logout_token") or "")[: sign_on.MAX_TOKEN]
     try:
-        await run_in_threadpool(sign_on.ended, broker_of(request), token)
+        here = origin_of_request(request) + request.url.path
+        await run_in_threadpool(sign_on.ended, broker_of(request), here, token)
     except DirectoryRefused as problem:
         return PlainTextResponse(problem.sentence, 400, {"Cache-Control": "no-store"})
     return PlainTextResponse("", 200, {"Cache-Control": "no-store"})
@@ -86,7 +97,8 @@ async def _ended(running: "Future[T]") -> T:
         raise DirectoryError("The provider does not answer.") from problem
 
 
-def _refused(request: Request, path: str, problem: DirectoryError | RateLimited) -> Response:
+def refused(request: Request, path: str, problem: DirectoryError | RateLimited) -> Response:
+    """Show the log-in form with why the provider's answer does not count."""
     if isinstance(problem, DirectoryRefused | RateLimited):
         return form_page(request, path, 401, errors={"form": problem.sentence})
     return form_page(request, path, 503, reason=Reason("login.directory_down"))
