@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from tests.brokers import PASSWORD, actor
 from tests.fleet import CENTER, CLIENT, Fleet
 
@@ -173,6 +174,26 @@ def with_session(fleet: Fleet) -> tuple[SignedIn, Connecting, Any]:
     got = connect.connect(fleet.broker, me, f"{line}.0", CLIENT, "vnc")
     assert isinstance(got, Connecting)
     return me, got, fleet.gateway()
+
+
+@pytest.mark.capability("S047", "S077")
+@pytest.mark.parametrize("has", [{}, {"may_administer_desktop": True, "may_join_rdp_users": True}])
+def test_the_agent_is_asked_for_the_rights_of_the_role(fleet: Fleet, has: dict[str, bool]) -> None:
+    """Of the role by which the connection was opened; what an agent does not say that it gave is an event, and the session goes on."""
+    with fleet.broker.db.write() as conn:
+        conn.execute(update(t.roles).where(t.roles.c.id == "role-user").values(body={"areas": {}, **has}))
+        conn.execute(update(t.versions).values(number=t.versions.c.number + 1))
+    fleet.broker.snapshots.get(fresh=True)
+    me, got, gateway = with_session(fleet)
+    wanted = ["administrator", "rdp"] if has else []
+    assert fleet.rows(t.connections)[0].rights == wanted
+    agent = fleet.agent(fleet.rows(t.desktops)[0].id)
+    ticket = connect.ticket(fleet.broker, me, got.id)["ticket"]
+    with agent.answering() as seen:  # it is an old one, which knows of no rights
+        assert gateways.redeem(fleet.broker, gateway, {"ticket": ticket})["credentials"]["password"] == "once"
+    assert seen == ["prepare"]
+    told = fleet.rows(t.events, t.events.c.code == "desktop.right_not_given")
+    assert [one.params["rights"] for one in told] == (["administrator, rdp"] if has else [])
 
 
 @pytest.mark.capability("S031", "S057")

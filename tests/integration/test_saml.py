@@ -401,7 +401,8 @@ def test_a_log_in_takes_few_statements(broker: Broker, provider: SamlProvider, d
     for engine in (broker.db.engine,):
         event.listen(engine, "before_cursor_execute", lambda *args: seen.append(args[2]))
     assert brought(broker, page, landing).status_code == 200
-    assert len([one for one in seen if not one.startswith(("SAVEPOINT", "RELEASE"))]) <= 8, seen
+    counted = [one for one in seen if not one.startswith(("SAVEPOINT", "RELEASE"))]
+    assert len(counted) <= 11, seen  # three of them are for a browser that nobody has logged in at before
 
 
 def test_a_password_is_never_asked_of_a_provider(broker: Broker, provider: SamlProvider, directory: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Optional
 from portico.agent.config import Rdp, Settings, Vnc
 from portico.agent.linux import Eyes, display_environment, find_leader, run, tmux_server
 from portico.agent.rdp import certificates, set_password
+from portico.agent.rights import Rights
 from portico.agent.state import State, write_secret
 from portico.wire.agent import COMMANDS
 
@@ -34,6 +35,7 @@ class Hands:
         self._eyes = eyes
         self._look = look
         self._useless_at: Optional[float] = None
+        self._rights = Rights(settings, state)
 
     def carry_out(self, command: Dict[str, Any]) -> Dict[str, Any]:
         """Do what a COMMAND says and return its RESULT; never raises."""
@@ -62,7 +64,18 @@ class Hands:
         if self._useless_at is not None and time.monotonic() >= self._useless_at:
             self.make_useless()
 
+    def settle_rights(self) -> None:
+        """Take back the rights that were given for sessions, once nobody is expected and nobody is there."""
+        if not self._state.sessions() and not self._state.users():
+            self._rights.take_back()
+
     def _prepare(self, command: Dict[str, Any]) -> Dict[str, Any]:
+        values, rights = self._make_ready(command), command.get("rights")
+        if isinstance(rights, list):  # a broker that does not know of them says nothing
+            values["rights"] = self._rights.settle(str(values["username"]), [str(one) for one in rights])
+        return values
+
+    def _make_ready(self, command: Dict[str, Any]) -> Dict[str, Any]:
         protocol, user = command.get("protocol"), str(command.get("user", ""))
         if protocol == "rdp" and self._settings.rdp:
             return self._prepare_rdp(self._settings.rdp)

@@ -41,6 +41,9 @@ class Rdp(NamedTuple):
     account: str
 
 
+ADMINISTRATOR, RDP = "administrator", "rdp"  # the rights that an account may have besides
+
+
 class Settings(NamedTuple):
     """All settings. `address` is told to the broker and narrows whose connections are looked at; empty: found out."""
 
@@ -60,6 +63,7 @@ class Settings(NamedTuple):
     protocols: Dict[str, int]
     poll_seconds: float
     idle_after_seconds: int
+    groups: Dict[str, str]  # right → the group that gives it, where it is not a usual one
 
 
 class BadSettings(Exception):
@@ -121,6 +125,7 @@ def _settings(values: Dict[str, Any]) -> Settings:
         protocols={str(name): int(port) for name, port in values.get("protocols", {}).items()},
         poll_seconds=float(values.get("poll_seconds", 0.7)),
         idle_after_seconds=int(values.get("idle_after_seconds", 300)),
+        groups=_groups(values.get("groups", {})),
     )
 
 
@@ -136,6 +141,14 @@ def _vnc(values: Dict[str, Any]) -> Vnc:
 
 def _rdp(values: Dict[str, Any]) -> Rdp:
     return Rdp(int(values.get("port", 3389)), account_name(str(values["account"])))
+
+
+def _groups(values: Dict[str, Any]) -> Dict[str, str]:
+    found = {str(right): str(group) for right, group in values.items()}
+    for right, group in found.items():
+        if right not in (ADMINISTRATOR, RDP) or not re.match(r"[a-z_][a-z0-9_-]{0,31}$", group):
+            raise ValueError("groups are named for administrator and rdp")
+    return found
 
 
 def account_name(name: str) -> str:

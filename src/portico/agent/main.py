@@ -55,6 +55,7 @@ class Agent:
     def run(self) -> None:
         """Work until `end` is called."""
         self._forget_password()
+        self._hands.settle_rights()  # of sessions that ended while we were away
         for work in (self._report_always, self._listen_always):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
         while not self._ended.wait(self._settings.poll_seconds):
@@ -88,6 +89,8 @@ class Agent:
             log.info("session event kind=%s session=%s", event.kind, event.session)
         if after.events:
             self._news.set()
+        if any(event.kind == "logged_off" for event in after.events):
+            self._hands.settle_rights()
 
     def command(self, command: Dict[str, Any]) -> Dict[str, Any]:
         """Carry out a command, once for each id, and return its result."""

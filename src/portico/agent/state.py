@@ -37,6 +37,7 @@ class State:
             "join_secret": values.get("join_secret", ""),
             "sessions": values.get("sessions", {}),
             "users": values.get("users", {}),
+            "groups": values.get("groups", {}),
             "events": values.get("events", []),
             "dropped": int(values.get("dropped", 0)),
         }  # type: Dict[str, Any]
@@ -88,7 +89,7 @@ class State:
         with self._lock:
             self._values.update(
                 boot_id=uuid.uuid4().hex, sequence=0, credentials={}, identity={}, join_secret="",
-                sessions={}, users={}, events=[], dropped=0,
+                sessions={}, users={}, events=[], dropped=0,  # groups stay: the accounts are still here
             )  # fmt: skip
             self._write()
 
@@ -112,6 +113,27 @@ class State:
         """Note whom a session of this kind is for."""
         with self._lock:
             self._values["users"][kind] = user
+            self._write()
+
+    def groups(self) -> Dict[str, List[str]]:
+        """Return by account the groups that we have put it into."""
+        with self._lock:
+            return {account: list(groups) for account, groups in self._values["groups"].items()}
+
+    def note_group(self, account: str, group: str) -> None:
+        """Note that we put an account into a group, before we do."""
+        with self._lock:
+            known = self._values["groups"].setdefault(account, [])
+            if group not in known:
+                known.append(group)
+                self._write()
+
+    def forget_group(self, account: str, group: str) -> None:
+        """Note that we have taken an account out of a group."""
+        with self._lock:
+            known = [one for one in self._values["groups"].pop(account, []) if one != group]
+            if known:
+                self._values["groups"][account] = known
             self._write()
 
     def happened(self, sessions: Dict[str, Session], users: Dict[str, str], events: List[Event]) -> None:

@@ -53,6 +53,12 @@ def may(actor: Actor, area: str, level: Level = Level.VIEW) -> bool:
     return granted == Level.EDIT or (granted == Level.VIEW and level is Level.VIEW)
 
 
+def rights_on_desktop(role: Role) -> tuple[str, ...]:
+    """Return what the account of somebody's session may do on the desktop, in the words of wire.agent."""
+    given = (("administrator", role.may_administer_desktop), ("rdp", role.may_join_rdp_users))
+    return tuple(right for right, has in given if has)
+
+
 def is_administrator(actor: Actor) -> bool:
     """Tell whether the console has anything to show to the actor."""
     return bool(actor.role.areas)

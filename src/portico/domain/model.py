@@ -315,6 +315,8 @@ class Role:
     may_release: bool = True
     may_power: bool = False
     may_use_api: bool = True
+    may_administer_desktop: bool = False  # the desktop's own administrator, while they are at work there
+    may_join_rdp_users: bool = False  # in the desktop's group of those who may come by RDP
     second_factor_required: bool = False
     builtin: bool = False
     version: int = 1

@@ -12,20 +12,42 @@ T = TypeVar("T")
 Attributes = Mapping[str, Callable[[T], tuple[str, ...]]]  # each with the texts that it stands for; most have one
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}", re.ASCII)
+
+
+def _version(text: str) -> tuple[int, ...] | None:
+    """Return the parts of a version, 10.15.7 as well as 11; None for what is none. 11.0 is 11."""
+    if not VERSION.fullmatch(text):
+        return None
+    parts = [int(part) for part in text.split(".")]
+    while len(parts) > 1 and parts[-1] == 0:
+        parts.pop()
+    return tuple(parts)
+
+
+def _is_newer(one: str, other: str) -> bool:
+    mine, theirs = _version(one), _version(other)
+    return mine is not None and theirs is not None and mine > theirs
+
+
 # What an operator asks of one text of the attribute and the rule's own text, both folded.
 COMPARE: Mapping[str, Callable[[str, str], bool]] = {
     "eq": lambda value, text: value == text,
     "ct": lambda value, text: text in value,
     "bw": lambda value, text: value.startswith(text),
     "ew": lambda value, text: value.endswith(text),
-    "gt": lambda value, text: _compare(value, text) > 0,
-    "lt": lambda value, text: _compare(value, text) < 0,
+    "gt": lambda value, text: _number(value) > _number(text),
+    "lt": lambda value, text: _number(value) < _number(text),
+}
+# The same of an attribute that is a version, which is compared part by part: 10.15 is more than 10.9.
+COMPARE_VERSIONS: Mapping[str, Callable[[str, str], bool]] = {
+    "gt": _is_newer,
+    "lt": lambda value, text: _is_newer(text, value),
 }
 OPPOSITE: Mapping[str, str] = {"ne": "eq", "nc": "ct"}
 IN_NETWORK = frozenset({"ip", "np"})
 OPERATORS = (*COMPARE, *OPPOSITE, *sorted(IN_NETWORK))
 MAX_RULES = 50
-VERSION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,5}", re.ASCII)
 
 
 def check(join: str, lines: Iterable[Rule], known: Iterable[str], addresses: frozenset[str]) -> dict[str, str]:
@@ -50,9 +72,15 @@ def compile_line(line: Rule, attributes: Attributes[T], addresses: frozenset[str
     if line.operator in IN_NETWORK:
         network, wanted = _network(line.text), line.operator == "ip"
         return lambda subject: _lies_in(texts(subject)[0], network) is wanted
-    compare = COMPARE[OPPOSITE.get(line.operator, line.operator)]
+    by_parts = COMPARE_VERSIONS if is_version(line.attribute) else {}
+    compare = by_parts.get(line.operator) or COMPARE[OPPOSITE.get(line.operator, line.operator)]
     wanted, text = line.operator not in OPPOSITE, line.text.casefold()
     return lambda subject: any(compare(value.casefold(), text) for value in texts(subject)) is wanted
+
+
+def is_version(attribute: str) -> bool:
+    """Tell whether an attribute is a version."""
+    return attribute.endswith("version")
 
 
 def check_line(line: Rule, known: Iterable[str], addresses: frozenset[str]) -> dict[str, str]:
@@ -67,8 +95,11 @@ def check_line(line: Rule, known: Iterable[str], addresses: frozenset[str]) -> d
         wrong["operator"] = "A network can be compared with an address only."
     if line.operator in IN_NETWORK and _network(line.text) is None:
         wrong["text"] = "Write a network such as 10.1.0.0/16 or 2001:db8::/32."
-    elif line.operator in ("gt", "lt") and math.isnan(_number(line.text)) and not VERSION.fullmatch(line.text):
-        wrong["text"] = "Write a number, or a version such as 10.15.7."
+    elif line.operator in ("gt", "lt") and is_version(line.attribute):
+        if _version(line.text) is None:
+            wrong["text"] = "Write a version such as 10.15.7."
+    elif line.operator in ("gt", "lt") and math.isnan(_number(line.text)):
+        wrong["text"] = "Write a number."
     elif not line.text and line.operator in ("ct", "nc", "bw", "ew"):
         wrong["text"] = "Write what to look for."
     return wrong
@@ -87,19 +118,6 @@ def _network(text: str) -> Network | None:
         return ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:
         return None
-
-
-def _compare(one: str, other: str) -> float:
-    """Return a number above, below or at 0 as one is more, less or the same; NaN where they cannot be compared.
-
-    Numbers are compared as such; with more than one dot they are versions, part by part: 10.15.7 is more than 10.9.
-    """
-    if one.count(".") > 1 or other.count(".") > 1:
-        if not (VERSION.fullmatch(one) and VERSION.fullmatch(other)):
-            return math.nan
-        mine, theirs = ([int(part) for part in text.split(".")] for text in (one, other))
-        return (mine > theirs) - (mine < theirs)
-    return _number(one) - _number(other)
 
 
 def _number(text: str) -> float:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from portico import faults
 from portico.domain import connect as rules
-from portico.domain.access import Level
+from portico.domain.access import Level, rights_on_desktop
 from portico.domain.assign import on_assigned
 from portico.domain.connect import NATIVE, ConnectStage, Progress
 from portico.domain.explain import as_json
@@ -91,6 +91,7 @@ def connect(
         connections.add(
             conn, id=connection_id, tenant_id=me.user.tenant_id, assignment_id=assignment.id, user_id=me.user.id,
             session_id=me.session_id or "", protocol=chosen, client_address=client.address[:40], created_at=now,
+            rights=list(rights_on_desktop(me.role)),
         )  # fmt: skip
         if client.kind in NATIVE:
             forward_store.add(conn, connection_id, _way(broker, plan, me, client))

@@ -297,6 +297,12 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "may_release": Spec("May release desktops"),
         "may_power": Spec("May restart desktops"),
         "may_use_api": Spec("May use the API"),
+        "may_administer_desktop": Spec(
+            "Administrators of their desktop", "While they are at work there; an agent must run on it."
+        ),
+        "may_join_rdp_users": Spec(
+            "In the desktop's group for RDP", "While they are at work there; an agent must run on it."
+        ),
         "second_factor_required": Spec("Demand a second factor", "Who has none sets one up at the next log-in."),
     },
     "users": {

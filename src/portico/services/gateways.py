@@ -12,7 +12,17 @@ from sqlalchemy import Connection
 from portico.domain.access import Actor, Level
 from portico.domain.states import USABLE, Event
 from portico.errors import Conflict, Denied, Invalid, NotFound, PorticoError, Unauthenticated, Unavailable
-from portico.services import agent_channel, endings, entry_tickets, evidence, forwards, reach, recordings, shadowing
+from portico.services import (
+    agent_channel,
+    endings,
+    entry_tickets,
+    evidence,
+    forwards,
+    reach,
+    recordings,
+    session_rights,
+    shadowing,
+)
 from portico.services.broker import Broker
 from portico.services.guards import require
 from portico.services.session_policy import plan_of, policy_of, watermark_of
@@ -236,7 +246,9 @@ def _credentials(broker: Broker, ticket: Ticket, row: Any, login_name: str) -> t
         return port or broker.displays[ticket.protocol].default_port, {"username": "", "password": ""}, []
     if desktop.agent == "not installed":
         return port, {"username": row.d_login_user, "password": ""}, []
-    answer = agent_channel.command(broker, desktop.id, "prepare", {"protocol": ticket.protocol, "user": login_name})
+    asked = {"protocol": ticket.protocol, "user": login_name, "rights": list(row.rights or ())}
+    answer = agent_channel.command(broker, desktop.id, "prepare", asked)
+    session_rights.told(broker, desktop, row.rights, answer)
     username = str(answer.get("username") or row.d_login_user)
     port = int(answer.get("port") or port)
     shown = answer.get("certificates")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from portico.errors import Conflict
-from portico.services import agent_channel, connect, forwards
+from portico.services import agent_channel, connect, forwards, session_rights
 from portico.services.broker import Broker
 from portico.services.sessions import SignedIn
 from portico.store import events
@@ -26,8 +26,9 @@ def make(broker: Broker, me: SignedIn, connection_id: str) -> LogIn:
     has_way = seen.address or row.f_state == forwards.TUNNEL
     if not has_way or seen.protocol not in PROTOCOLS or desktop.agent == "not installed":
         raise Conflict("There is no one-time password for this way to the desktop. Log in as the desktop asks you to.")
-    asked = {"protocol": seen.protocol, "user": me.user.login_name}
+    asked = {"protocol": seen.protocol, "user": me.user.login_name, "rights": list(row.rights or ())}
     answer = agent_channel.command(broker, desktop.id, "prepare", asked)
+    session_rights.told(broker, desktop, row.rights, answer)
     with broker.db.write() as conn:
         entry = events.Entry(
             broker.now(), "desktop.password_shown", me.user.tenant_id, me.user.login_name,

@@ -21,7 +21,8 @@ def saw(conn: Connection, id: str, seen: Mapping[str, Any], first: Mapping[str, 
             conn.execute(insert(clients).values(id=id, **seen, **first))
     except IntegrityError:
         return False  # twice at the same moment
-    mine = clients.c.user_id == seen["user_id"]
+    # One that an administrator has named stays.
+    mine = (clients.c.user_id == seen["user_id"]) & (clients.c.version == 1)
     newest = select(clients.c.id).where(mine).order_by(clients.c.seen_at.desc(), clients.c.id)
     if older := list(conn.scalars(newest.offset(KEPT_OF_A_USER))):
         conn.execute(delete(clients).where(clients.c.id.in_(older)))

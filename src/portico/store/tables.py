@@ -265,6 +265,7 @@ connections = Table(  # one try of a client to reach its assignment
     Column("gateway_id", Id),
     Column("entry", Id),  # the latest coming in: what a gateway tells of an earlier one is history
     Column("client_address", Word, nullable=False),
+    Column("rights", Json),  # on the desktop, of the role by which it was opened
     Column("created_at", UTCDateTime, nullable=False),
     Column("opened_at", UTCDateTime),
     Column("closed_at", UTCDateTime),

@@ -75,6 +75,9 @@ PEOPLE: Mapping[str, str] = {
     "user.replaced": N_(
         "%(name)s of %(directory)s is somebody else now; who had the name before is called %(renamed)s and stays out."
     ),
+    "desktop.right_not_given": N_(
+        "The desktop %(desktop)s has not given the session's account all its rights: %(rights)s. Its agent is too old, or the group is missing."
+    ),
     "desktop.not_locked": N_("The desktop %(desktop)s could not be locked."),
     "user.barred": N_("%(directory)s does not let %(user)s in any more."),
     "user.unbarred": N_("%(directory)s lets %(user)s in again."),

@@ -38,7 +38,8 @@ Events carry a sequence number that rises within one boot id; the broker orders 
 An agent resends a report until it is answered, and keeps events that it could not deliver (bounded, oldest dropped, with a note).
 
 Commands and their arguments → values:
-prepare   {"protocol": "vnc"|"ssh"|"rdp", "user": str}  → {"port": int, "username": str, "password": str,
+prepare   {"protocol": "vnc"|"ssh"|"rdp", "user": str, "rights": ["administrator"|"rdp"] | absent}
+          → {"port": int, "username": str, "password": str, "rights": [of those asked for, what the account has now]?,
           "certificates": [SHA-256 of what the server shows, hex]? (rdp)}   one-time credential; for
           "ssh" no password: the gateway comes with a certificate of the deployment's user CA for principal `username`
 revoke    {"protocol": str}                   → {}        make the last one-time credential useless

@@ -84,3 +84,24 @@ def test_any_client_is_somewhere_or_nowhere(client: Client, conditions: list[Rul
     assert locate(client, [place]) in (place, None)
     if conditions and check(place) and place.join == "and":
         assert not holds(client, place)
+
+
+@pytest.mark.parametrize(
+    ("version", "operator", "text", "holds"),
+    [
+        ("10.15", "gt", "10.9", True),
+        ("10.9", "lt", "10.15", True),
+        ("11", "gt", "10.15.7", True),
+        ("11.0.0", "gt", "11", False),
+        ("11.0", "lt", "11", False),
+        ("", "gt", "1", False),
+        ("", "lt", "1", False),
+        ("ventura", "gt", "10", False),
+    ],
+)
+def test_versions_are_compared_part_by_part(version: str, operator: str, text: str, holds: bool) -> None:
+    assert bool(found(Client("192.0.2.1", os_version=version), at("it", Rule("os_version", operator, text)))) is holds
+
+
+def test_what_is_no_version_is_refused() -> None:
+    assert check(at("it", Rule("os_version", "gt", "ten"))) == {"conditions.0.text": "Write a version such as 10.15.7."}

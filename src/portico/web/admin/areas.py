@@ -293,6 +293,7 @@ _AREAS = (
          Column("may_power", N_("Restart"), "flag", sorts=False), Column("may_use_api", N_("API"), "flag", sorts=False),
          Column("builtin", N_("Built in"), "flag", sorts=False)),
         (Section(N_("Role"), ("name",)), Section(N_("In the portal"), ("may_log_in", "may_release", "may_power", "may_use_api", "second_factor_required")),
+         Section(N_("On the desktop"), ("may_administer_desktop", "may_join_rdp_users")),
          Section(N_("In the console"), ("areas",))),
         create=N_("Create role"), deletes=True, facts=("may_log_in", "builtin"), topics="roles",
     ),
