@@ -208,8 +208,8 @@ def read_servers(texts: Sequence[str]) -> tuple[tuple[str, int], ...]:
     for text in texts:
         host, port = text.strip(), ""
         if host.startswith("["):
-            host, _, port = host[1:].partition("]")
-            port = port.removeprefix(":")
+            host, closed, rest = host[1:].partition("]")
+            host, port = host if closed else "", rest.removeprefix(":")
         elif host.count(":") == 1:
             host, _, port = host.partition(":")
         if port and not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):
