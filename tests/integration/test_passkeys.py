@@ -18,6 +18,7 @@ from webauthn.helpers import bytes_to_base64url as b64
 from portico.errors import Conflict, Invalid
 from portico.services import configure, login, passkeys, second_factor, sessions
 from portico.services.login import LoggedIn
+from portico.services.passkeys import Given
 from portico.services.sessions import SignedIn
 from portico.store import tables as t
 
@@ -73,7 +74,7 @@ def enter(fleet: Fleet) -> tuple[str, SignedIn]:
 def with_passkey(fleet: Fleet) -> tuple[Authenticator, list[str]]:
     key, (_, me) = Authenticator(), enter(fleet)
     asked = passkeys.ask_to_add(fleet.broker, me, ORIGIN)
-    return key, passkeys.add(fleet.broker, me, ORIGIN, asked.state, key.make(asked.options), "Ring")
+    return key, passkeys.add(fleet.broker, me, ORIGIN, asked.state, Given(key.make(asked.options), "Ring"))
 
 
 def question(fleet: Fleet, me: SignedIn) -> passkeys.Question:
@@ -151,10 +152,10 @@ def test_the_same_passkey_is_not_added_twice_nor_a_foreign_one(fleet: Fleet) -> 
         "x" * 50_000,
     ):
         with pytest.raises(Invalid):
-            passkeys.add(fleet.broker, me, ORIGIN, asked.state, answer, "")
+            passkeys.add(fleet.broker, me, ORIGIN, asked.state, Given(answer))
     used = question(fleet, me)
     with pytest.raises(Invalid):  # a question to use is none to add
-        passkeys.add(fleet.broker, me, ORIGIN, used.state, Authenticator().make(used.options), "")
+        passkeys.add(fleet.broker, me, ORIGIN, used.state, Given(Authenticator().make(used.options)))
 
 
 def test_the_last_factor_goes_only_where_none_is_demanded(fleet: Fleet) -> None:

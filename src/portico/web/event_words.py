@@ -77,6 +77,7 @@ PEOPLE: Mapping[str, str] = {
     "desktop.not_locked": N_("The desktop %(desktop)s could not be locked."),
     "user.barred": N_("%(directory)s does not let %(user)s in any more."),
     "user.unbarred": N_("%(directory)s lets %(user)s in again."),
+    "login.passkey_refused": N_("A log-in by a passkey from %(address)s was refused."),
     "login.radius_down": N_("The RADIUS servers %(name)s did not answer when %(actor)s logged in."),
     "user.paper_codes_made": N_("%(actor)s made new codes for paper."),
     "login.code_refused": N_("A code of %(actor)s at the log-in was not right."),

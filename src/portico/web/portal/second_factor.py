@@ -157,5 +157,5 @@ def setup_page(request: Request, me: SignedIn, status: int = 200, **shown: Any) 
     due = me.pending == "setup"
     return page(
         request, "portal/second_factor.html", None if due else me, status, halfway=me, due=due, made=made, picture=picture, passkeys=kept,
-        factors=factors, **{"errors": {}, **shown},
+        factors=factors, may_be_alone=passkeys.may_be_alone(broker_of(request), me), **{"errors": {}, **shown},
     )  # fmt: skip
