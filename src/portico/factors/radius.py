@@ -42,6 +42,9 @@ class RadiusSettings:
     message_authenticator: bool = True
 
 
+_CLOSED = "Nobody listens at this address and port."
+_NO_ADDRESS = "The name of the host has no address."
+_NO_WAY = "There is no way to this address."
 _FORGEABLE = (
     "Its answers carry no Message-Authenticator, so they could be forged on the way (CVE-2024-3596). Bring the server up to date; "
     "until then, the demand for it can be switched off in a network that you trust."
@@ -49,10 +52,10 @@ _FORGEABLE = (
 
 
 class _Silent(Exception):
-    """A server has not answered, or nobody listens there (`refused`)."""
+    """A server has not answered; `why` says so where it cannot even be asked."""
 
-    def __init__(self, refused: bool = False) -> None:
-        self.refused = refused
+    def __init__(self, why: str = "") -> None:
+        self.why = why
 
 
 class Radius:
@@ -78,7 +81,7 @@ class Radius:
             try:
                 reply = self._exchange(server, request, limit, strict=self._settings.message_authenticator)
             except _Silent as silent:
-                if not silent.refused and self._is_there(server):
+                if not silent.why and self._is_there(server):
                     raise Unanswered("Nobody has confirmed the log-in in time. Try again.") from None
                 self._note(server, time.monotonic() + DEAD_SECONDS)
                 if time.monotonic() >= until:
@@ -134,13 +137,15 @@ class Radius:
         try:
             address = addresses(server[0], self._reach)[0]
             sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
-        except (OSError, Invalid):
-            raise _Silent(refused=True) from None
+        except Invalid as problem:
+            raise _Silent(problem.sentence) from None
+        except OSError:
+            raise _Silent(_NO_ADDRESS) from None
         try:
             sock.connect((address, server[1]))
         except OSError:
             sock.close()
-            raise _Silent(refused=True) from None
+            raise _Silent(_NO_WAY) from None
         return sock
 
     def _look(self, server: tuple[str, int]) -> Finding:
@@ -150,8 +155,8 @@ class Radius:
         try:
             loose = self._listen(server, access_request(self._secret, nas, NOBODY, secrets.token_hex(8)), seen)
         except _Silent as silent:
-            if silent.refused:
-                return Finding(name, "missing", "Nobody listens at this address and port, or it has no address.")
+            if silent.why:
+                return Finding(name, "missing", silent.why)
         else:
             if not loose:
                 return Finding(name, "granted")
@@ -185,7 +190,7 @@ def _send(sock: socket.socket, raw: bytes) -> None:
     try:
         sock.send(raw)
     except ConnectionRefusedError:
-        raise _Silent(refused=True) from None
+        raise _Silent(_CLOSED) from None
     except OSError:  # the network is full or gone: it is sent again
         return
 
@@ -196,7 +201,7 @@ def _receive(sock: socket.socket, seconds: float) -> bytes:
     try:
         raw = sock.recv(MAX_PACKET + 1)
     except ConnectionRefusedError:
-        raise _Silent(refused=True) from None
+        raise _Silent(_CLOSED) from None
     except OSError:
         return b""
     return raw if len(raw) <= MAX_PACKET else b""
