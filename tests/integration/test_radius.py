@@ -1,5 +1,6 @@
 """RADIUS as a second factor, against a real FreeRADIUS: codes, questions back, phones, dead and forging servers, pages and programs."""
 
+import io
 import socket
 import threading
 import time
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyotp
@@ -18,7 +20,9 @@ from tests.doubles.radius import CODE, PIN, SECRET, FreeRadius, free_udp_port
 from tests.fleet import CLIENT, Fleet
 from tests.integration.test_directory_logins import connect_list
 from tests.page_client import ORIGIN, SAME, Page
+from tests.serving import quiet, serving
 
+from portico.__main__ import main
 from portico.errors import Conflict, Denied, DirectoryError, Invalid, NotFound, RateLimited
 from portico.factors.radius import Radius, RadiusSettings
 from portico.ports.second_factor import Answer, FactorContext, Unanswered
@@ -520,3 +524,43 @@ def test_a_broker_that_dies_meanwhile_keeps_nobody_waiting(reaching: Fleet) -> N
         assert radius_code.look(reaching.broker, me).state == "down"
     reaching.clock.forward(days=2)
     assert housekeeping.purge(reaching.broker)["RADIUS tries"] == 1
+
+
+class Typing(io.StringIO):
+    """What somebody types at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_command_line_adds_servers_tries_them_and_asks_for_the_code(
+    reaching: Fleet,
+    server: FreeRadius,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("PORTICO_TOKEN", "PORTICO_CA", "PORTICO_CA_FINGERPRINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    password = tmp_path / "password"
+    password.write_text(PASSWORD + "\n")
+    log_in_as = ("login", "--password-file", str(password), "--username")
+    reaching.user("otto")
+    with quiet(), serving(reaching.broker) as url:
+        monkeypatch.setenv("PORTICO_URL", url)
+        assert main([*log_in_as, "admin"]) == 0
+        made = ("--name", "Tokens", "--servers", server.server, "--secret", SECRET)
+        assert main(["radius-server", "create", *made]) == 0
+        capsys.readouterr()
+        assert main(["radius-server", "check", "Tokens", "-f", "json"]) == 0
+        assert "granted" in capsys.readouterr().out
+        assert main(["radius-server", "show", "Tokens", "-f", "json"]) == 0
+        shown = capsys.readouterr().out
+        assert server.server in shown and SECRET not in shown
+        assert main(["policy", "set", "Default", "--radius_id", "Tokens"]) == 0
+        reaching.broker.snapshots.get(fresh=True)
+        monkeypatch.setattr("sys.stdin", Typing(f"{PIN}\n{CODE}\n"))
+        assert main([*log_in_as, "otto"]) == 0
+        said = capsys.readouterr()
+        assert "Now the <b>code</b> of your token" in said.err and "as otto" in said.out

@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from portico.domain.sentences import N_
 from portico.egress import Reach, addresses, read_host
 from portico.errors import DirectoryError, Invalid
 from portico.factors.radius_wire import MAX_PACKET, Request, access_request, read_reply, status_request
@@ -25,7 +26,7 @@ DEAD_SECONDS = 60.0
 MAX_SERVERS = 8
 CHECK_SECONDS = 3.0
 NOBODY = "portico-check"  # the name that a check asks about
-_SILENT = (
+_SILENT = N_(
     "It says nothing. Either nobody is there, or a firewall is in between, or the shared secret differs, or it does not know "
     "this broker as a client: RADIUS servers are silent in all these cases. Its own log tells which."
 )
@@ -42,10 +43,12 @@ class RadiusSettings:
     message_authenticator: bool = True
 
 
-_CLOSED = "Nobody listens at this address and port."
-_NO_ADDRESS = "The name of the host has no address."
-_NO_WAY = "There is no way to this address."
-_FORGEABLE = (
+_OTHER_SECRET = N_("It answers, and signs by another secret. Type the same shared secret on both sides.")
+_HALF_SILENT = N_("It is there, and leaves the question about a name that nobody has unanswered.")
+_CLOSED = N_("Nobody listens at this address and port.")
+_NO_ADDRESS = N_("The name of the host has no address.")
+_NO_WAY = N_("There is no way to this address.")
+_FORGEABLE = N_(
     "Its answers carry no Message-Authenticator, so they could be forged on the way (CVE-2024-3596). Bring the server up to date; "
     "until then, the demand for it can be switched off in a network that you trust."
 )
@@ -162,13 +165,9 @@ class Radius:
                 return Finding(name, "granted")
             return Finding(name, "missing" if self._settings.message_authenticator else "warning", _FORGEABLE)
         if seen:
-            return Finding(
-                name, "missing", "It answers, and signs by another secret. Type the same shared secret on both sides."
-            )
+            return Finding(name, "missing", _OTHER_SECRET)
         if self._is_there(server):
-            return Finding(
-                name, "warning", "It is there, and leaves the question about a name that nobody has unanswered."
-            )
+            return Finding(name, "warning", _HALF_SILENT)
         return Finding(name, "missing", _SILENT)
 
     def _listen(self, server: tuple[str, int], request: Request, seen: list[bytes]) -> bool:

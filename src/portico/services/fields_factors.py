@@ -17,7 +17,7 @@ RADIUS = {
     "name": NAME,
     "servers": Spec(
         "Servers",
-        "Such as radius.corp.example or 10.0.0.5:1812. Asked in this order, the next where one does not answer.",
+        "Such as radius.corp.example, 10.0.0.5:1812. Asked in this order, the next where one does not answer.",
     ),
     "secret": Spec("Shared secret", "At least 16 characters, the same on all of these servers.", secret=True),
     "timeout_seconds": Spec(

@@ -151,7 +151,8 @@ def code_page(request: Request, me: SignedIn, target: str, status: int = 200, **
 def setup_page(request: Request, me: SignedIn, status: int = 200, **shown: Any) -> Response:
     """Show the page to somebody who is logged in, or, with nothing else around it, to whom it is demanded of."""
     kept, factors = passkeys.list_own(broker_of(request), me), factors_of(me.role, me.policy)
-    made = None if me.user.second_factor and not kept else second_factor.begin_if_none(broker_of(request), me)
+    done = not factors.own or (me.user.second_factor and not kept)
+    made = None if done else second_factor.begin_if_none(broker_of(request), me)
     # The picture is our own SVG, without a script, a style or a text of anybody's.
     picture = Markup(made.picture) if made else ""  # noqa: S704
     due = me.pending == "setup"
