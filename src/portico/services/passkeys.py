@@ -22,7 +22,7 @@ from portico.domain.second_factors import factors_of
 from portico.errors import Conflict, Invalid
 from portico.services.broker import Broker
 from portico.services.directories import by_redirect
-from portico.services.second_factor import codes_for_paper, let_on, tell
+from portico.services.second_factor import codes_for_paper, let_on, refuse_owing, tell
 from portico.services.sessions import SignedIn, hash_secret
 from portico.store import tables as t
 
@@ -76,7 +76,8 @@ def may_be_alone(broker: Broker, me: SignedIn) -> bool:
 
 
 def ask_to_add(broker: Broker, me: SignedIn, origin: str, *, alone: bool = False) -> Question:
-    """Ask the browser to make a passkey, one that logs in without a password if `alone`. Raises Conflict when there are too many."""
+    """Ask the browser to make a passkey, one that logs in without a password if `alone`. Raises Denied; Conflict when there are too many."""
+    refuse_owing(me)
     if alone and not may_be_alone(broker, me):
         raise Conflict("Your policy does not let a passkey replace the password.")
     # Who logs in without a name needs a key that knows it, and that asks who holds it (WebAuthn Level 2, section 6.2.2).
@@ -95,7 +96,8 @@ def ask_to_add(broker: Broker, me: SignedIn, origin: str, *, alone: bool = False
 
 
 def add(broker: Broker, me: SignedIn, origin: str, state: str, given: Given) -> list[str]:
-    """Keep a passkey; returns codes for paper when it is the first factor, else none. Raises Invalid."""
+    """Keep a passkey; returns codes for paper when it is the first factor, else none. Raises Invalid, Denied."""
+    refuse_owing(me)
     challenge = _unseal(broker, me, _ADD_ALONE if given.alone else _ADD, state)
     try:
         found = webauthn.verify_registration_response(
@@ -188,7 +190,8 @@ def note_use(conn: Connection, row: Any, count: int, now: datetime, asked_at: da
 
 
 def remove(broker: Broker, me: SignedIn, id: str) -> None:
-    """Forget a passkey. Raises Conflict for the last factor of somebody of whom one is demanded."""
+    """Forget a passkey. Raises Denied; Conflict for the last factor of somebody of whom one is demanded."""
+    refuse_owing(me)
     demanded = me.role.second_factor_required or me.policy.second_factor_required
     with broker.db.write() as conn:
         mine = (t.passkeys.c.id == id) & (t.passkeys.c.user_id == me.user.id)

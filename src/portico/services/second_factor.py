@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from portico.domain.access import Actor, Level
 from portico.domain.login import locked_for
 from portico.domain.second_factors import factors_of
-from portico.errors import Conflict, Invalid, NotFound, RateLimited
+from portico.errors import Conflict, Denied, Invalid, NotFound, RateLimited
 from portico.services.attempts import count_name, lockout_of
 from portico.services.broker import Broker
 from portico.services.changes import announce
@@ -38,8 +38,15 @@ class Setup:
     picture: str
 
 
+def refuse_owing(me: SignedIn) -> None:
+    """Keep who still owes a code from making a factor of their own instead, which would let them on. Raises Denied."""
+    if me.pending == "code":
+        raise Denied("Give your code first.")
+
+
 def begin(broker: Broker, me: SignedIn) -> Setup:
-    """Make a secret for an app, or show the one that was made and not confirmed yet. Raises Conflict when one is in use."""
+    """Make a secret for an app, or show the one that was made and not confirmed yet. Raises Denied; Conflict when one is in use."""
+    refuse_owing(me)
     now, place = broker.now(), _PLACE.format(me.user.id)
     with broker.db.write() as conn:
         row = conn.execute(select(t.second_factors).where(t.second_factors.c.id == me.user.id)).first()
@@ -77,7 +84,8 @@ def begin_if_none(broker: Broker, me: SignedIn) -> Setup | None:
 
 
 def confirm(broker: Broker, me: SignedIn, code: str) -> list[str]:
-    """Take the factor into use once its app has made a right code; returns the codes for paper, this once. Raises Invalid."""
+    """Take the factor into use once its app has made a right code; returns the codes for paper, this once. Raises Invalid, Denied."""
+    refuse_owing(me)
     now = broker.now()
     with broker.db.write() as conn:
         step = _step_of(broker, conn, me, code, confirmed=False)
@@ -138,7 +146,8 @@ def check(broker: Broker, me: SignedIn, code: str, *, leaving: bool = False) -> 
 
 
 def remove(broker: Broker, me: SignedIn, code: str) -> None:
-    """Do without the app again, by a last right code; passkeys stay. Raises Invalid, RateLimited; Conflict where a factor is demanded."""
+    """Do without the app again, by a last right code; passkeys stay. Raises Invalid, RateLimited, Denied; Conflict where a factor is demanded."""
+    refuse_owing(me)
     with broker.db.read() as conn:
         others = bool(conn.scalar(select(t.passkeys.c.id).where(t.passkeys.c.user_id == me.user.id).limit(1)))
     if not others and (me.role.second_factor_required or me.policy.second_factor_required):
@@ -154,7 +163,8 @@ def remove(broker: Broker, me: SignedIn, code: str) -> None:
 
 
 def paper(broker: Broker, me: SignedIn) -> list[str]:
-    """Make codes for paper for somebody whose codes RADIUS servers check, for when these do not answer. Raises Conflict."""
+    """Make codes for paper for somebody whose codes RADIUS servers check, for when these do not answer. Raises Conflict, Denied."""
+    refuse_owing(me)
     if factors_of(me.role, me.policy).radius_id is None:
         raise Conflict("Codes for paper are made with a second factor.")
     with broker.db.write() as conn:

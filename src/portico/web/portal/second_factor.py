@@ -82,6 +82,8 @@ def show(request: Request, me: Annotated[SignedIn, Depends(on_the_way)]) -> Resp
 def confirm(request: Request, form: Annotated[FormData, Depends(posted_on_the_way)]) -> Response:
     """Take it into use by a first right code, and show the codes for paper."""
     me: SignedIn = request.state.me
+    if me.pending == "code":
+        raise GoTo("/login/code")
     try:
         codes = second_factor.confirm(broker_of(request), me, str(form.get("code") or "")[:MAX_CODE])
     except Invalid as problem:
