@@ -18,7 +18,7 @@ raddbdir = {home}
 logdir = {home}
 run_dir = {home}
 pidfile = {home}/radiusd.pid
-max_request_time = 30
+max_request_time = 60
 max_requests = 1024
 hostname_lookups = no
 log {{
@@ -47,7 +47,7 @@ modules {{
  }}
  exec {{
   wait = yes
-  timeout = 25
+  timeout = 55
  }}
 }}
 instantiate {{

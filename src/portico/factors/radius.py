@@ -20,7 +20,7 @@ from portico.ports.second_factor import FactorContext, Finding, Reply, Unanswere
 
 PORT = 1812
 AGAIN_SECONDS, AGAIN_MOST_SECONDS = 2.0, 16.0  # between two sendings, twice as long each time
-STATUS_SECONDS = 2.0
+STATUS_SECONDS = 3.0
 ALL_SECONDS = 110.0  # for all servers together: a log-in lasts two minutes at most
 DEAD_SECONDS = 60.0
 MAX_SERVERS = 8
