@@ -1,7 +1,8 @@
 """Log-in by a passkey alone: who may, what is proven, what a directory says of it, and what nobody learns from a refusal."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from tests.integration.test_passkeys import PRESENT, VERIFIED, Authenticator
 from tests.page_client import SAME
 from webauthn.helpers import bytes_to_base64url as b64
 
+from doubles.slapd import BASE, Slapd
 from portico.directories.listed import Listed
 from portico.domain.model import Client
 from portico.errors import Conflict, DirectoryError, Invalid
@@ -322,3 +324,44 @@ def test_the_page_offers_it_only_where_a_policy_does(fleet: Fleet) -> None:
         refused = browser.post("/login/alone", data=form, headers=SAME)
         assert refused.status_code == 401 and "This passkey does not let you in" in refused.text
         assert browser.post("/login/alone", data={**form, "path": "nowhere"}, headers=SAME).status_code == 404
+
+
+# --- a real directory
+
+
+@pytest.fixture(scope="module")
+def slapd() -> Iterator[Slapd]:
+    made = Slapd()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.wipe()
+
+
+@pytest.mark.capability("S043")
+def test_openldap_is_asked_at_each_log_in_by_a_passkey(fleet: Fleet, slapd: Slapd) -> None:
+    """Its nested groups give the role; who is locked there stays out, and while it is away nobody comes in by it."""
+    allow(fleet)
+    broker = replace(fleet.broker, config=replace(fleet.broker.config, egress_allow=("127.0.0.0/8",)))
+    fleet = replace(fleet, broker=broker)
+    rules = [{"attribute": "group", "text": "VDI-Users", "role_id": "role-user"}]
+    made = {"name": "Open", "kind": "ldap", "domains": ["open.test"], "settings": dict(slapd.settings), "rules": rules}
+    configure.create_item(broker, actor(broker), "directories", made)
+    broker.snapshots.get(fresh=True)
+    me = by_password(fleet, "alice@open.test", slapd.password("alice"))
+    key = make_key(fleet, me)
+    assert entered(fleet, key, me.user.id).role.name == "User"
+    entry = f"dn: uid=alice,ou=People,{BASE}\nchangetype: modify\n"
+    slapd.modify(f"{entry}replace: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z\n")
+    try:
+        assert reason(enter(fleet, key, me.user.id)) == "login.disabled"
+    finally:
+        slapd.modify(f"{entry}delete: pwdAccountLockedTime\n")
+    entered(fleet, key, me.user.id)
+    slapd.stop()
+    try:
+        assert reason(enter(fleet, key, me.user.id)) == "login.directory_down"
+    finally:
+        slapd.up()
+    entered(fleet, key, me.user.id)

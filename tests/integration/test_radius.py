@@ -463,6 +463,27 @@ def test_a_phone_that_takes_its_time_holds_no_page(reaching: Fleet, server: Free
     assert browser.get("/account").status_code == 200
 
 
+def test_the_page_lets_somebody_with_an_app_choose_where_both_count(
+    reaching: Fleet, server: FreeRadius, browser: TestClient
+) -> None:
+    found = login.login(reaching.broker, "user", PASSWORD, CLIENT)
+    assert isinstance(found, LoggedIn)
+    secret = second_factor.begin(reaching.broker, found.me).secret
+    second_factor.confirm(reaching.broker, found.me, pyotp.TOTP(secret).at(reaching.clock()))
+    servers = add(reaching, server.server)
+    demand(reaching, servers, own=True)
+    csrf = log_in(browser)
+    assert "It is a code of Tokens" in browser.get("/login/code").text
+    form = {"csrf": csrf, "code": CODE, "next": "/account"}
+    assert browser.post("/login/code", data=form, headers=SAME).status_code == 422  # taken for the app's
+    assert type_code(browser, csrf, CODE).status_code == 303
+    assert "Read this with your app" not in browser.get("/second-factor").text
+    demand(reaching, servers)
+    shown = browser.get("/second-factor").text
+    assert "Make codes for paper" in shown and "Add a passkey" not in shown
+    assert "A log-in takes a code of your token." in browser.get("/account").text
+
+
 def test_an_empty_code_is_sent_only_where_the_phone_is_asked(
     reaching: Fleet, server: FreeRadius, browser: TestClient
 ) -> None:
