@@ -19,6 +19,7 @@ from portico.directories.open_ldap import OpenLdap
 from portico.directories.saml import Saml
 from portico.domain.access import AREAS, Actor
 from portico.domain.model import Role
+from portico.factors.radius import Radius
 from portico.ports.cloud import Meta
 from portico.services.broker import Broker
 from portico.services.gates import Gates
@@ -80,6 +81,7 @@ def make_broker(state: Path, url: str | None = None, now: Callable[[], datetime]
         keys=KeyRing(db, vault, clock()),
         cloud_drivers={"nowhere": Nowhere},
         directory_drivers=DIRECTORIES,
+        factor_drivers={"radius": Radius},
         displays={},
         hasher=hasher,
         gates=Gates(),

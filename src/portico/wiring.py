@@ -22,7 +22,7 @@ from portico import __version__, logs
 from portico.config import Config
 from portico.errors import Conflict
 from portico.jobs.runner import Runner
-from portico.services import centers, directories, gateways, hooks, rotation, settling, setup
+from portico.services import centers, directories, gateways, hooks, radius, rotation, settling, setup
 from portico.services.broker import Broker
 from portico.services.centers import Checked
 from portico.services.gates import Gates
@@ -64,6 +64,7 @@ def build(config: Config, db: Database) -> Broker:
         keys=KeyRing(db, vault, now),
         cloud_drivers=drivers("portico.clouds"),
         directory_drivers=drivers("portico.directories"),
+        factor_drivers=drivers("portico.factors"),
         displays={name: display() for name, display in drivers("portico.displays").items()},
         hasher=Hasher(),
         gates=Gates(),
@@ -181,6 +182,7 @@ def check_all(config: Config) -> list[Checked]:
             return []
         broker = build(config, db)
         asked = [Checked(f"directory {name}", findings) for name, findings in directories.check_all(broker)]
+        asked += [Checked(f"RADIUS {name}", findings) for name, findings in radius.check_all(broker)]
         return [*centers.check_all(broker), *asked]
     finally:
         db.dispose()

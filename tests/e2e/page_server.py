@@ -21,7 +21,7 @@ from portico.web.app import create_app
 PAGES = {
     "portal": "/", "account": "/account", "overview": "/admin", "desktops": "/admin/desktops", "pools": "/admin/pools",
     "images": "/admin/images", "centers": "/admin/centers", "policies": "/admin/policies", "plans": "/admin/protocol-plans",
-    "new-pool": "/admin/pools/new", "new-policy": "/admin/policies/new", "new-center": "/admin/centers/new", "directories": "/admin/directories", "new-directory": "/admin/directories/new?kind=active-directory", "users": "/admin/users",
+    "new-pool": "/admin/pools/new", "new-policy": "/admin/policies/new", "new-center": "/admin/centers/new", "directories": "/admin/directories", "new-directory": "/admin/directories/new?kind=active-directory", "radius": "/admin/radius-servers", "new-radius": "/admin/radius-servers/new", "users": "/admin/users",
     "roles": "/admin/roles", "role": "/admin/roles/role-user?tab=settings", "jobs": "/admin/jobs", "events": "/admin/events",
     "sessions": "/admin/sessions", "desktop-sessions": "/admin/desktop-sessions", "gateways": "/admin/gateways",
     "brokers": "/admin/brokers", "leaks": "/admin/leaks", "waiting-agents": "/admin/waiting-agents", "join-keys": "/admin/join-keys", "settings": "/admin/settings", "palette": "/admin/palette?q=e",

@@ -4,6 +4,7 @@ import hashlib
 import json
 import secrets
 import struct
+from dataclasses import replace
 from typing import Any
 
 import cbor2
@@ -11,15 +12,20 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
+from starlette.testclient import TestClient
 from tests.brokers import PASSWORD, actor
 from tests.fleet import CLIENT, Fleet
+from tests.page_client import ORIGIN as LOCALHOST
+from tests.page_client import SAME, Page
 from webauthn.helpers import bytes_to_base64url as b64
 
-from portico.errors import Conflict, Invalid
+from portico.errors import Conflict, Denied, Invalid
 from portico.services import configure, login, passkeys, second_factor, sessions
 from portico.services.login import LoggedIn
+from portico.services.passkeys import Given
 from portico.services.sessions import SignedIn
 from portico.store import tables as t
+from portico.web.app import create_app
 
 pytestmark = pytest.mark.capability("S045")
 ORIGIN = "https://portico.test"
@@ -73,13 +79,23 @@ def enter(fleet: Fleet) -> tuple[str, SignedIn]:
 def with_passkey(fleet: Fleet) -> tuple[Authenticator, list[str]]:
     key, (_, me) = Authenticator(), enter(fleet)
     asked = passkeys.ask_to_add(fleet.broker, me, ORIGIN)
-    return key, passkeys.add(fleet.broker, me, ORIGIN, asked.state, key.make(asked.options), "Ring")
+    return key, passkeys.add(fleet.broker, me, ORIGIN, asked.state, Given(key.make(asked.options), "Ring"))
 
 
 def question(fleet: Fleet, me: SignedIn) -> passkeys.Question:
     asked = passkeys.ask_to_use(fleet.broker, me, ORIGIN)
     assert asked is not None
     return asked
+
+
+def ready(fleet: Fleet, key: Authenticator) -> SignedIn:
+    """Log in with the password and the passkey."""
+    value, me = enter(fleet)
+    asked = question(fleet, me)
+    passkeys.use(fleet.broker, me, ORIGIN, asked.state, key.use(asked.options))
+    found = sessions.find(fleet.broker, value)
+    assert found is not None
+    return found
 
 
 def test_a_passkey_stands_in_for_the_code(fleet: Fleet) -> None:
@@ -140,7 +156,7 @@ def test_what_proves_nothing_lets_nobody_on(fleet: Fleet, what: str) -> None:
 
 def test_the_same_passkey_is_not_added_twice_nor_a_foreign_one(fleet: Fleet) -> None:
     key, _ = with_passkey(fleet)
-    _, me = enter(fleet)
+    me = ready(fleet, key)
     asked = passkeys.ask_to_add(fleet.broker, me, ORIGIN)
     assert b64(key.id) in asked.options  # the browser is told which there are
     for answer in (
@@ -151,23 +167,23 @@ def test_the_same_passkey_is_not_added_twice_nor_a_foreign_one(fleet: Fleet) -> 
         "x" * 50_000,
     ):
         with pytest.raises(Invalid):
-            passkeys.add(fleet.broker, me, ORIGIN, asked.state, answer, "")
+            passkeys.add(fleet.broker, me, ORIGIN, asked.state, Given(answer))
     used = question(fleet, me)
     with pytest.raises(Invalid):  # a question to use is none to add
-        passkeys.add(fleet.broker, me, ORIGIN, used.state, Authenticator().make(used.options), "")
+        passkeys.add(fleet.broker, me, ORIGIN, used.state, Given(Authenticator().make(used.options)))
 
 
 def test_the_last_factor_goes_only_where_none_is_demanded(fleet: Fleet) -> None:
-    with_passkey(fleet)
-    _, me = enter(fleet)
+    key, _ = with_passkey(fleet)
+    me = ready(fleet, key)
     (one,) = passkeys.list_own(fleet.broker, me)
     configure.update_item(fleet.broker, actor(fleet.broker), "policies", "policy", {"second_factor_required": True})
     fleet.broker.snapshots.get(fresh=True)
     with pytest.raises(Conflict):
-        passkeys.remove(fleet.broker, enter(fleet)[1], one.id)
+        passkeys.remove(fleet.broker, ready(fleet, key), one.id)
     configure.update_item(fleet.broker, actor(fleet.broker), "policies", "policy", {"second_factor_required": False})
     fleet.broker.snapshots.get(fresh=True)
-    passkeys.remove(fleet.broker, enter(fleet)[1], one.id)
+    passkeys.remove(fleet.broker, ready(fleet, key), one.id)
     assert enter(fleet)[1].pending == ""
     with fleet.broker.db.read() as conn:
         assert conn.execute(select(t.recovery_codes)).all() == []
@@ -181,3 +197,34 @@ def test_nobody_removes_or_uses_anothers(fleet: Fleet) -> None:
     assert passkeys.ask_to_use(fleet.broker, other.me, ORIGIN) is None
     passkeys.remove(fleet.broker, other.me, one.id)
     assert len(passkeys.list_own(fleet.broker, enter(fleet)[1])) == 1
+
+
+def test_who_owes_a_code_sets_up_nothing_instead(fleet: Fleet) -> None:
+    """Else the password alone would be enough: a new app or passkey would let its maker on."""
+    with_passkey(fleet)
+    with TestClient(create_app(fleet.broker), base_url=LOCALHOST, follow_redirects=False) as browser:
+        browser.post("/login", data={"username": "user", "password": PASSWORD}, headers=SAME)
+        form = {"csrf": Page(browser.get("/login/code").text).field("csrf"), "code": "000000"}
+        for path in (
+            "/second-factor",
+            "/second-factor/remove",
+            "/second-factor/paper",
+            "/second-factor/passkey/options",
+        ):
+            answer = browser.post(path, data=form, headers=SAME)
+            assert (answer.status_code, answer.headers["location"]) == (303, "/login/code"), path
+    value, me = enter(fleet)
+    asked = passkeys.ask_to_add(fleet.broker, replace(me, pending=""), ORIGIN)
+    (one,) = passkeys.list_own(fleet.broker, me)
+    made = Given(Authenticator().make(asked.options))
+    for attempt in (
+        lambda: second_factor.begin(fleet.broker, me),
+        lambda: second_factor.confirm(fleet.broker, me, "000000"),
+        lambda: second_factor.paper(fleet.broker, me),
+        lambda: passkeys.ask_to_add(fleet.broker, me, ORIGIN),
+        lambda: passkeys.add(fleet.broker, me, ORIGIN, asked.state, made),
+        lambda: passkeys.remove(fleet.broker, me, one.id),
+    ):
+        with pytest.raises(Denied):
+            attempt()
+    assert sessions.find(fleet.broker, value) is None

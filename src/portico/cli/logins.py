@@ -92,9 +92,13 @@ def _login(argv: Sequence[str]) -> int:
     answer = broker.call("POST", "login", body)
     while "token" not in answer:
         if answer.get("code"):
+            sys.stderr.write(f"{answer['message']}\n" if answer.get("message") else "")
             answer = broker.call("POST", "login/code", {"login": answer["login"], "code": _ask("Code: ")})
             continue
-        sys.stderr.write(f"Your directory is slow. You are number {answer['position']} in the line.\n")
+        if answer.get("waiting"):
+            sys.stderr.write("Your log-in is being checked. If your phone asks, confirm it there.\n")
+        else:
+            sys.stderr.write(f"Your directory is slow. You are number {answer['position']} in the line.\n")
         time.sleep(float(answer["retry_after"]))
         answer = broker.call("POST", "login/waiting", {"login": answer["login"]})
     return _keep(stored, url, ca, answer)

@@ -11,7 +11,7 @@ from portico.cli.described import Field
 from portico.errors import Conflict, Invalid, NotFound
 
 # The last part of a field that refers to another thing → that thing's noun, where it is not the part itself.
-_OTHERWISE = {"parent_id": "pools"}
+_OTHERWISE = {"parent_id": "pools", "radius_id": "radius-servers"}
 _NAMES = ("name", "login_name", "hostname")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from portico.domain.model import Policy, Reason, Role, User
+from portico.domain.second_factors import factors_of
 
 STREAK = timedelta(days=1)  # failures further apart than this do not add up
 MIN_PASSWORD = 12
@@ -58,9 +59,15 @@ def split_name(typed: str) -> tuple[str, str]:
     return (user, domain) if user and domain else (name, "")
 
 
-def step_after_password(user: User, role: Role, policy: Policy) -> str:
-    """Return what stands between a right password and the portal: "code", "setup" of a second factor that is due, or "" for nothing."""
-    if user.second_factor:
+def step_after_password(user: User, role: Role, policy: Policy, *, passkey: bool = False) -> str:
+    """Return what stands between a right password and the portal: "code", "setup" of a second factor that is due, or "" for nothing.
+
+    A `passkey` instead of the password is a second factor at once, where those that were set up here count.
+    """
+    factors = factors_of(role, policy)
+    if passkey and factors.own:
+        return ""
+    if user.second_factor or factors.radius_id:
         return "code"
     return "setup" if role.second_factor_required or policy.second_factor_required else ""
 

@@ -15,6 +15,9 @@ from portico.domain.axes import SessionState as SessionState
 from portico.domain.axes import Stage as Stage
 from portico.domain.axes import Status as Status
 from portico.domain.client import Client as Client
+from portico.domain.placing import BuildAction as BuildAction
+from portico.domain.placing import Placement as Placement
+from portico.domain.placing import RootVolume as RootVolume
 from portico.domain.protocol_plan import ProtocolPlan as ProtocolPlan
 
 
@@ -108,40 +111,6 @@ class TimeLimit:
     stop: str = "18:00"
     start_below: int = 0
     stop_at: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RootVolume:
-    """Boot from a new volume instead of the hypervisor's own disk."""
-
-    create: bool = False
-    size_gib: int = 0  # 0: as large as the image asks for, or the flavor
-    type: str = ""  # empty: the cloud's default
-    delete_with_machine: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Placement:
-    """Where in the cloud, and with what around it, a new machine is made. Empty means the cloud's own default."""
-
-    zone: str = ""
-    security_groups: tuple[str, ...] = ()
-    default_security_group: bool = True  # the project's `default` group, besides those that were chosen
-    floating_ip: bool = False  # a free one, else a new one, else the build fails visibly
-    floating_network: str = ""
-    volume: RootVolume = field(default_factory=RootVolume)
-    server_group: str = ""
-    key_pair: str = ""
-    config_drive: bool = False
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class BuildAction:
-    """One thing to do with a new desktop after it was built, in order, each after its wait."""
-
-    action: str = "set_available"  # start | poweroff | snapshot | set_available | set_unavailable
-    wait_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +268,9 @@ class Policy:
     session_idle_minutes: int = 30
     session_hours: int = 12
     second_factor_required: bool = False
+    radius_id: str | None = None  # whose codes are the second factor, which is demanded then
+    radius_or_own: bool = False  # whether one that was set up here counts as well
+    passkey_log_in: bool = False  # whether a passkey may replace the password
     assignments: tuple[PoolAssignment, ...] = ()
     version: int = 1
 
@@ -318,6 +290,8 @@ class Role:
     may_administer_desktop: bool = False  # the desktop's own administrator, while they are at work there
     may_join_rdp_users: bool = False  # in the desktop's group of those who may come by RDP
     second_factor_required: bool = False
+    radius_id: str | None = None
+    radius_or_own: bool = False
     builtin: bool = False
     version: int = 1
 

@@ -57,6 +57,14 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
         N_("A second factor is demanded of you, and you have none yet."),
         N_("Log in to the portal once and set it up."),
     ),
+    "login.passkey_wrong": (
+        N_("This passkey does not let you in."),
+        N_("Try again, or log in with your password."),
+    ),
+    "login.passkey_off": (
+        N_("Your policy does not let a passkey replace the password."),
+        N_("Log in with your password."),
+    ),
     "login.denied": (N_("Somebody said no in the browser."), ""),
     "login.not_provisioned": (N_("%(directory)s has not named you to us."), N_("Ask your administrator.")),
     "user.barred": (N_("Your directory does not let you in any more."), N_("Ask your administrator.")),

@@ -24,7 +24,10 @@ COUNT_TRIES = 50  # more than guesses fit into the queue of the hashes at once
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One try to log in. `tenant_id`: at its own page; `directory_id`: chosen there; `key`: what the session will be known by."""
+    """One try to log in. `tenant_id`: at its own page; `directory_id`: chosen there; `key`: what the session will be known by.
+
+    `passkey`: proven by one, without a password.
+    """
 
     name: str
     password: str
@@ -32,6 +35,7 @@ class Attempt:
     key: Key
     tenant_id: str = ""
     directory_id: str = ""
+    passkey: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Facts:
     counters: dict[str, Any]
 
 
-def attempt(broker: Broker, name: str, password: str, client: Client, kind: str = "web", **more: str) -> Attempt:
+def attempt(broker: Broker, name: str, password: str, client: Client, kind: str = "web", **more: Any) -> Attempt:
     """Read what was typed; names and addresses of any length are bounded here."""
     client = replace(client, address=client.address[:MAX_ADDRESS])
     return Attempt(name[:MAX_NAME], password, client, sessions.new_key(broker, kind), **more)
@@ -73,7 +77,8 @@ def enter(broker: Broker, conn: Connection, wanted: Attempt, user: User, given: 
     """Open the session and write down that somebody came, and where: three statements."""
     sessions.open_session(broker, conn, user, wanted.client, wanted.key, given)
     clients.saw(broker, conn, user, wanted.client)
-    params = {"address": wanted.client.address, "policy": given.policy.name}
+    params: dict[str, Any] = {"address": wanted.client.address, "policy": given.policy.name}
+    params |= {"by": "passkey"} if wanted.passkey else {}
     entry = events.Entry(
         broker.now(), "login.ok", user.tenant_id, user.login_name, params=params, reason=given.reason, user_id=user.id,
         correlation=wanted.key.id,

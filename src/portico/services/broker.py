@@ -28,9 +28,10 @@ class Broker:
     keys: KeyRing
     cloud_drivers: Mapping[str, Any]  # kind → driver class
     directory_drivers: Mapping[str, Any]  # kind → driver class
+    factor_drivers: Mapping[str, Any]  # kind → driver class
     displays: Mapping[str, Any]  # protocol → display driver
     hasher: Hasher
-    gates: Gates  # before each directory
+    gates: Gates  # before each directory, and whoever else is asked at a log-in
     snapshots: SnapshotHolder
     deployment_id: str
     now: Callable[[], datetime]

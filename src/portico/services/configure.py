@@ -21,6 +21,7 @@ from portico.services.configure_fleet import Clients, Desktops, GatewayGroups, G
 from portico.services.configure_people import Roles, Tenants, Users
 from portico.services.configure_policies import Plans, Policies
 from portico.services.configure_pools import Pools
+from portico.services.configure_radius import Radius
 from portico.services.configure_tokens import Tokens
 from portico.services.listing import Page, Query, fetch, reach, there
 from portico.services.nouns import MADE_ONCE, NOUNS, Noun, NounInfo, describe
@@ -34,7 +35,7 @@ __all__ = [
 
 _WRITERS: Mapping[str, Writer] = MappingProxyType(
     {
-        "centers": Centers(), "directories": Directories(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
+        "centers": Centers(), "directories": Directories(), "radius-servers": Radius(), "pools": Pools(), "policies": Policies(), "protocol-plans": Plans(), "power-plans": Plans(),
         "release-plans": Plans(), "roles": Roles(), "users": Users(), "tenants": Tenants(), "desktops": Desktops(),
         "gateways": Gateways(), "gateway-groups": GatewayGroups(), "locations": Locations(), "clients": Clients(), "tokens": Tokens(), "join-keys": JoinKeys(), "waiting-agents": WaitingAgents(), "recordings": Recordings(),
     }
@@ -52,6 +53,7 @@ _CONFIGURATION = frozenset(
         "centers",
         "locations",
         "directories",
+        "radius-servers",
         "gateway-groups",
     }
 )

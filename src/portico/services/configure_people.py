@@ -163,6 +163,7 @@ class Roles(Writer):
                 wrong[f"areas.{area}"] = f"Choose one of {', '.join(AREAS)}."
             elif level not in tuple(Level):
                 wrong[f"areas.{area}"] = 'Choose "view" or "edit".'
+        wrong |= missing(write, t.radius_servers, {"radius_id": write.values["radius_id"]}, "entry of RADIUS servers")
         if write.old is not None and write.old.body.get("builtin"):
             wrong["name"] = "A built-in role stays as it is. Make a new role instead."
         if not wrong:
@@ -234,7 +235,7 @@ class Tenants(Writer):
         write.conn.execute(t.scim_members.delete().where(t.scim_members.c.user_id.in_(provisioned)))
         for table in (
             t.scim_users, t.scim_groups,
-            t.pool_assignments, t.policies, t.roles, t.protocol_plans, t.power_plans, t.release_plans, t.locations, t.directories, t.join_keys, t.waiting_agents,
+            t.pool_assignments, t.policies, t.roles, t.protocol_plans, t.power_plans, t.release_plans, t.locations, t.directories, t.radius_servers, t.join_keys, t.waiting_agents,
         ):  # fmt: skip
             write.conn.execute(table.delete().where(table.c.tenant_id == write.id))
         return {"deleted": write.conn.execute(t.tenants.delete().where(t.tenants.c.id == write.id)).rowcount}

@@ -40,6 +40,7 @@ class Policies(Writer):
         lines, wrong = write.values["assignments"], unique(write, "name")
         if write.old is not None and write.old.is_default and not write.values["is_default"]:
             wrong["is_default"] = "One policy must be the default. Make another one the default instead."
+        wrong |= missing(write, t.radius_servers, {"radius_id": write.values["radius_id"]}, "entry of RADIUS servers")
         path = "assignments.{}.{}".format
         wrong |= missing(write, t.pools, {path(i, "pool_id"): line["pool_id"] for i, line in enumerate(lines)}, "pool")
         for name, (table, what) in _PLANS.items():

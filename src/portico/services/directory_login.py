@@ -189,6 +189,8 @@ def welcome(
         return refuse(broker, wanted, decided, someone)
     granted, role = decided
     policy = broker.snapshots.get().policy_of(directory.tenant_id, granted.policy_id)
+    if wanted.passkey and not policy.passkey_log_in:
+        return refuse(broker, wanted, Reason("login.passkey_off"), someone)
     said = {
         "login_name": _login_name(identity), "display_name": identity.display_name[:MAX_NAME], "email": identity.email[:MAX_NAME],
         "role_id": role.id, "policy_id": granted.policy_id, "must_change_password": must_change,
@@ -197,7 +199,7 @@ def welcome(
     def admit(conn: Connection) -> tuple[Any, User, Given]:
         row = _known(broker, conn, directory, identity, said)
         user = users.record(row)
-        due = step_after_password(user, role, policy)
+        due = step_after_password(user, role, policy, passkey=wanted.passkey)
         given = Given(policy, role.id, as_json(granted.reason), vouched, due)
         if not user.disabled:
             enter(broker, conn, wanted, user, given)

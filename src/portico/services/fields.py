@@ -1,31 +1,17 @@
 """Every field that an administrator may fill in: its title, its meaning, its unit and its limits. Feeds forms, OpenAPI and docs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from portico.domain.access import AREAS, PORTAL
 from portico.domain.gateways import BALANCES
 from portico.domain.locations import ATTRIBUTES
+from portico.services.fields_factors import FACTORS, RADIUS
+from portico.services.spec import NAME
+from portico.services.spec import Spec as Spec
 
 MINUTES_A_YEAR = 525_600
 
 
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What is known of a field beyond its type. `least` and `most` bound numbers, `longest` bounds texts in characters."""
-
-    title: str
-    help: str = ""
-    unit: str = ""
-    least: int | None = None
-    most: int | None = None
-    longest: int = 200
-    choices: tuple[str, ...] = ()
-    secret: bool = False
-    advanced: bool = False
-
-
-NAME = Spec("Name", "Unique, up to 200 characters.")
 NOTES = Spec("Notes", "For administrators; users do not see this.", longest=10_000)
 BUILD_ACTIONS = ("start", "poweroff", "snapshot", "set_available", "set_unavailable")
 POWER_ACTIONS = ("none", "shutdown", "stop", "suspend", "reboot")
@@ -137,7 +123,10 @@ _POLICY = {
     "auto_open": Spec("Open the only desktop at once", "The portal opens it after two seconds, unless stopped."),
     "session_idle_minutes": Spec("Log out of the portal when idle for", "", "minutes", 1, 10_080),
     "session_hours": Spec("Log out of the portal after", "", "hours", 1, 168),
-    "second_factor_required": Spec("Demand a second factor", "Who has none sets one up at the next log-in."),
+    **FACTORS,
+    "passkey_log_in": Spec(
+        "A passkey may replace the password", "For who makes one for that. Whoever holds it is verified by its device."
+    ),
     "assignments": Spec("Pools", "What is offered, in this order."),
     "assignments.id": Spec("Id", "Of the line, when it exists already: keeps what it has given out."),
     "assignments.pool_id": Spec("Pool"),
@@ -303,7 +292,7 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "may_join_rdp_users": Spec(
             "In the desktop's group for RDP", "While they are at work there; an agent must run on it."
         ),
-        "second_factor_required": Spec("Demand a second factor", "Who has none sets one up at the next log-in."),
+        **FACTORS,
     },
     "users": {
         "login_name": Spec("User name", "What the person types to log in."),
@@ -333,6 +322,7 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
         "hosts": Spec("Host names of its log-in page", "Such as desktops.acme.example."),
     },
     "directories": DIRECTORY,
+    "radius-servers": RADIUS,
     "locations": {
         "name": NAME,
         "position": Spec("Order", "The first location that fits counts, from the lowest number up.", "", 0, 1_000_000),

@@ -12,7 +12,20 @@ from portico.domain import pools as pool_rules
 from portico.services import idempotency, provision, recordings
 from portico.services.broker import Broker
 from portico.services.configure_settings import value_of
-from portico.store import clients, desktops, directories, fleet, founding, jobs, outbox, pools, purging, users, waiting
+from portico.store import (
+    clients,
+    desktops,
+    directories,
+    fleet,
+    founding,
+    jobs,
+    outbox,
+    pools,
+    purging,
+    radius,
+    users,
+    waiting,
+)
 from portico.store.scope import System
 
 JOB_DAYS = 7
@@ -59,6 +72,7 @@ def purge(broker: Broker) -> dict[str, int]:
         removed["attempts"] = users.purge_attempts(conn, now - timedelta(days=2))
         removed["waiting log-ins"] = directories.purge(conn, now - timedelta(days=1))
         removed["answers of providers"] = directories.forget_answers(conn, now - timedelta(hours=1))
+        removed["RADIUS tries"] = radius.purge(conn, now - timedelta(days=1))
         removed["waiting agents"] = waiting.purge(conn, now - timedelta(days=WAITING_DAYS))
         removed["idempotency"] = idempotency.purge(conn, now)
     for tenant_id, kept in days.items():
@@ -89,6 +103,9 @@ def health(broker: Broker) -> Health:
         if known := broker.snapshots.get().directories:
             down = [known[one].name for one in broker.gates.down() if one in known]
             parts["directories"] = f"no answer from {', '.join(sorted(down))}" if down else "ok"
+        if asked := broker.snapshots.get().radius_servers:
+            down = [asked[one].name for one in broker.gates.down() if one in asked]
+            parts["RADIUS servers"] = f"no answer from {', '.join(sorted(down))}" if down else "ok"
     except SQLAlchemyError as problem:
         parts["database"] = f"does not answer ({type(problem).__name__})"
     return Health(parts["database"] == "ok", parts)

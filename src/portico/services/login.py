@@ -41,7 +41,7 @@ def login(broker: Broker, name: str, password: str, client: Client, *, kind: str
 def begin(broker: Broker, wanted: Attempt) -> Begun:
     """Begin to log somebody in. The future holds what came of it, at once for local users."""
     found = facts(broker, wanted)
-    outcome: Outcome | None = _too_many(broker, wanted, found)
+    outcome: Outcome | None = too_many(broker, found.counters.get(users.address_key(wanted.client.address)))
     if outcome is None and (found.row is not None or not found.asked):
         outcome = local_login.log_in(broker, wanted, found)
     if outcome is None:
@@ -83,8 +83,8 @@ def _is_meant(wanted: Attempt, row: Any, domain: str, asked: tuple[DirectoryReco
     return not (asked and (domain or wanted.directory_id))
 
 
-def _too_many(broker: Broker, wanted: Attempt, found: Facts) -> Refused | None:
-    crowd = found.counters.get(users.address_key(wanted.client.address))
+def too_many(broker: Broker, crowd: Any) -> Refused | None:
+    """Refuse an address from which too many have failed within a minute; `crowd` is its counter."""
     if crowd is None or crowd.failed < ADDRESS_LIMIT:
         return None
     wait = timedelta(seconds=users.ADDRESS_WINDOW_SECONDS) - (broker.now() - crowd.window_at)

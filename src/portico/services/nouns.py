@@ -12,6 +12,7 @@ from portico.domain.directories import DirectoryRecord
 from portico.domain.gateways import GatewayGroup
 from portico.domain.locations import Location
 from portico.domain.model import Policy, Pool, PowerPlan, ProtocolPlan, ReleasePlan, Role
+from portico.domain.second_factors import RadiusServers
 from portico.services.fields import FIELDS
 from portico.services.shapes import FieldInfo, field_infos, form_of
 from portico.store import tables as t
@@ -133,6 +134,20 @@ class TenantForm:
     name: str
     path: str = ""
     hosts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RadiusForm:
+    """What may be written of RADIUS servers."""
+
+    name: str
+    servers: tuple[str, ...]
+    secret: str | None = None
+    timeout_seconds: int = 5
+    send_name: str = "login_name"
+    push: bool = False
+    message_authenticator: bool = True
+    nas_identifier: str = "portico"
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +281,10 @@ _ALL = (
     _configuration("locations", Location),
     _configuration("roles", Role, ("builtin",)),
     _configuration("directories", DirectoryRecord, columns=(*RECORD_COLUMNS, "kind"), actions=("check", "restore")),
+    Noun(
+        "radius-servers", "RADIUS servers", "directories", t.radius_servers, RECORD_COLUMNS, RadiusServers,
+        _form("RadiusServerForm", RadiusForm, "radius-servers"), may_create=True, may_delete=True, actions=("check", "restore"),
+    ),
     Noun(
         "users", "Users", "users", t.users,
         ("id", "login_name", "display_name", "email", "directory", "barred", "second_factor", "role_id", "policy_id", "disabled", "must_change_password", "service",

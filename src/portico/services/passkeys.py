@@ -18,9 +18,11 @@ from webauthn.helpers.structs import (
     UserVerificationRequirement,
 )
 
+from portico.domain.second_factors import factors_of
 from portico.errors import Conflict, Invalid
 from portico.services.broker import Broker
-from portico.services.second_factor import codes_for_paper, let_on, tell
+from portico.services.directories import by_redirect
+from portico.services.second_factor import codes_for_paper, let_on, refuse_owing, tell
 from portico.services.sessions import SignedIn, hash_secret
 from portico.store import tables as t
 
@@ -28,6 +30,7 @@ PLACE = "passkey"
 SECONDS = 300  # from the question to the answer
 MOST = 10  # of one person
 MAX_ANSWER = 20_000
+_ADD, _ADD_ALONE, _USE = "add", "add alone", "use"
 _WRONG = "This passkey was not accepted. Try again, or use a code."
 
 
@@ -39,6 +42,7 @@ class Passkey:
     name: str
     created_at: datetime
     used_at: datetime | None
+    alone: bool  # whether it logs in without a password
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +53,36 @@ class Question:
     state: str
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the browser answers when it has made a passkey, what it is to be called, and whether it logs in alone."""
+
+    answer: str
+    name: str = ""
+    alone: bool = False
+
+
 def list_own(broker: Broker, me: SignedIn) -> list[Passkey]:
     """Return somebody's passkeys, oldest first."""
     with broker.db.read() as conn:
         rows = _rows(conn, me)
-    return [Passkey(row.id, row.name, row.created_at, row.used_at) for row in rows]
+    return [Passkey(row.id, row.name, row.created_at, row.used_at, bool(row.alone)) for row in rows]
 
 
-def ask_to_add(broker: Broker, me: SignedIn, origin: str) -> Question:
-    """Ask the browser to make a passkey. Raises Conflict when there are too many."""
+def may_be_alone(broker: Broker, me: SignedIn) -> bool:
+    """Tell whether a passkey of somebody may replace the password. People of providers log in there."""
+    directory = broker.snapshots.get().directories.get(me.user.directory)
+    return me.policy.passkey_log_in and (directory is None or not by_redirect(broker, directory))
+
+
+def ask_to_add(broker: Broker, me: SignedIn, origin: str, *, alone: bool = False) -> Question:
+    """Ask the browser to make a passkey, one that logs in without a password if `alone`. Raises Denied; Conflict when there are too many."""
+    refuse_owing(me)
+    if alone and not may_be_alone(broker, me):
+        raise Conflict("Your policy does not let a passkey replace the password.")
+    # Who logs in without a name needs a key that knows it, and that asks who holds it (WebAuthn Level 2, section 6.2.2).
+    resident = ResidentKeyRequirement.REQUIRED if alone else ResidentKeyRequirement.PREFERRED
+    verified = UserVerificationRequirement.REQUIRED if alone else UserVerificationRequirement.PREFERRED
     with broker.db.read() as conn:
         rows = _rows(conn, me)
     if len(rows) >= MOST:
@@ -65,22 +90,22 @@ def ask_to_add(broker: Broker, me: SignedIn, origin: str) -> Question:
     asked = webauthn.generate_registration_options(
         rp_id=_host(origin), rp_name="Portico", user_id=me.user.id.encode(), user_name=me.user.login_name,
         user_display_name=me.user.display_name or me.user.login_name, exclude_credentials=_known(rows),
-        authenticator_selection=AuthenticatorSelectionCriteria(
-            resident_key=ResidentKeyRequirement.PREFERRED, user_verification=UserVerificationRequirement.PREFERRED
-        ),
+        authenticator_selection=AuthenticatorSelectionCriteria(resident_key=resident, user_verification=verified),
     )  # fmt: skip
-    return Question(webauthn.options_to_json(asked), _seal(broker, me, "add", asked.challenge))
+    return Question(webauthn.options_to_json(asked), _seal(broker, me, _ADD_ALONE if alone else _ADD, asked.challenge))
 
 
-def add(broker: Broker, me: SignedIn, origin: str, state: str, answer: str, name: str) -> list[str]:
-    """Keep a passkey; returns codes for paper when it is the first factor, else none. Raises Invalid."""
-    challenge = _unseal(broker, me, "add", state)
+def add(broker: Broker, me: SignedIn, origin: str, state: str, given: Given) -> list[str]:
+    """Keep a passkey; returns codes for paper when it is the first factor, else none. Raises Invalid, Denied."""
+    refuse_owing(me)
+    challenge = _unseal(broker, me, _ADD_ALONE if given.alone else _ADD, state)
     try:
         found = webauthn.verify_registration_response(
-            credential=answer[:MAX_ANSWER],
+            credential=given.answer[:MAX_ANSWER],
             expected_challenge=challenge,
             expected_rp_id=_host(origin),
             expected_origin=origin,
+            require_user_verification=given.alone,
         )
     except Exception as problem:  # besides its own errors, the library raises whatever it trips over
         raise Invalid("The passkey was not added.", {"passkey": _WRONG}, detail=str(problem)[:200]) from problem
@@ -92,7 +117,7 @@ def add(broker: Broker, me: SignedIn, origin: str, state: str, answer: str, name
         ):
             raise Invalid("The passkey was not added.", {"passkey": "This passkey is there already."})
         values = {
-            "id": broker.new_id(), "user_id": me.user.id, "name": name.strip()[:60] or "Passkey", "credential_hash": hash_secret(id),
+            "id": broker.new_id(), "user_id": me.user.id, "name": given.name.strip()[:60] or "Passkey", "alone": given.alone, "credential_hash": hash_secret(id),
             "credential_id": id, "public_key": bytes_to_base64url(found.credential_public_key), "sign_count": found.sign_count,
             "created_at": now, "used_at": None,
         }  # fmt: skip
@@ -114,34 +139,59 @@ def ask_to_use(broker: Broker, me: SignedIn, origin: str) -> Question | None:
     asked = webauthn.generate_authentication_options(
         rp_id=_host(origin), allow_credentials=_known(rows), user_verification=UserVerificationRequirement.PREFERRED
     )
-    return Question(webauthn.options_to_json(asked), _seal(broker, me, "use", asked.challenge))
+    return Question(webauthn.options_to_json(asked), _seal(broker, me, _USE, asked.challenge))
 
 
 def use(broker: Broker, me: SignedIn, origin: str, state: str, answer: str) -> None:
     """Let somebody on who holds one of their passkeys. Raises Invalid."""
-    challenge = _unseal(broker, me, "use", state)
+    if not factors_of(me.role, me.policy).own:
+        raise Invalid("A passkey is not enough.", {"passkey": "Your policy asks for the code of a RADIUS server."})
+    challenge = _unseal(broker, me, _USE, state)
     try:
-        id = str(json.loads(answer[:MAX_ANSWER])["id"])
         with broker.db.read() as conn:
-            mine = (t.passkeys.c.user_id == me.user.id) & (t.passkeys.c.credential_hash == hash_secret(id))
+            mine = (t.passkeys.c.user_id == me.user.id) & (t.passkeys.c.credential_hash == credential_hash(answer))
             row = conn.execute(select(t.passkeys).where(mine)).one()
-        found = webauthn.verify_authentication_response(
-            credential=answer[:MAX_ANSWER], expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
-            credential_public_key=_bytes(row.public_key), credential_current_sign_count=row.sign_count,
-        )  # fmt: skip
+        count = proven(row, answer, challenge, origin)
     except Exception as problem:
         raise Invalid("The passkey is not right.", {"passkey": _WRONG}, detail=str(problem)[:200]) from problem
     with broker.db.write() as conn:
-        # A counter that somebody else has moved meanwhile means two of the same passkey (WebAuthn 6.1.1).
-        same = (t.passkeys.c.id == row.id) & (t.passkeys.c.sign_count == row.sign_count)
-        moved = update(t.passkeys).where(same).values(sign_count=found.new_sign_count, used_at=broker.now())
-        if conn.execute(moved).rowcount != 1:
+        if not note_use(conn, row, count, broker.now()):
             raise Invalid("The passkey is not right.", {"passkey": _WRONG})
         let_on(conn, me)
 
 
+def credential_hash(answer: str) -> str:
+    """Return by what a passkey is found, out of a browser's answer. Raises ValueError, KeyError, TypeError, RecursionError."""
+    return hash_secret(str(json.loads(answer[:MAX_ANSWER])["id"]))
+
+
+def proven(row: Any, answer: str, challenge: bytes, origin: str, *, verified: bool = False) -> int:
+    """Verify a browser's answer (WebAuthn Level 2, section 7.2), and return the new counter; `verified`: also who holds it was asked.
+
+    Besides its own errors, the library raises whatever it trips over.
+    """
+    found = webauthn.verify_authentication_response(
+        credential=answer[:MAX_ANSWER], expected_challenge=challenge, expected_rp_id=_host(origin), expected_origin=origin,
+        credential_public_key=_bytes(row.public_key), credential_current_sign_count=row.sign_count, require_user_verification=verified,
+    )  # fmt: skip
+    return found.new_sign_count
+
+
+def note_use(conn: Connection, row: Any, count: int, now: datetime, asked_at: datetime | None = None) -> bool:
+    """Keep that a passkey was used. False when it was meanwhile, or since the question was asked: each answer serves once.
+
+    A counter that somebody else has moved means two of the same passkey (section 6.1.1).
+    """
+    k = t.passkeys.c
+    same = (k.id == row.id) & (k.sign_count == row.sign_count)
+    if asked_at is not None:
+        same &= k.used_at.is_(None) | (k.used_at < asked_at)
+    return conn.execute(update(t.passkeys).where(same).values(sign_count=count, used_at=now)).rowcount == 1
+
+
 def remove(broker: Broker, me: SignedIn, id: str) -> None:
-    """Forget a passkey. Raises Conflict for the last factor of somebody of whom one is demanded."""
+    """Forget a passkey. Raises Denied; Conflict for the last factor of somebody of whom one is demanded."""
+    refuse_owing(me)
     demanded = me.role.second_factor_required or me.policy.second_factor_required
     with broker.db.write() as conn:
         mine = (t.passkeys.c.id == id) & (t.passkeys.c.user_id == me.user.id)

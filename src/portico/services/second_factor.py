@@ -11,7 +11,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from portico.domain.access import Actor, Level
 from portico.domain.login import locked_for
-from portico.errors import Conflict, Invalid, NotFound, RateLimited
+from portico.domain.second_factors import factors_of
+from portico.errors import Conflict, Denied, Invalid, NotFound, RateLimited
 from portico.services.attempts import count_name, lockout_of
 from portico.services.broker import Broker
 from portico.services.changes import announce
@@ -37,8 +38,15 @@ class Setup:
     picture: str
 
 
+def refuse_owing(me: SignedIn) -> None:
+    """Keep who still owes a code from making a factor of their own instead, which would let them on. Raises Denied."""
+    if me.pending == "code":
+        raise Denied("Give your code first.")
+
+
 def begin(broker: Broker, me: SignedIn) -> Setup:
-    """Make a secret for an app, or show the one that was made and not confirmed yet. Raises Conflict when one is in use."""
+    """Make a secret for an app, or show the one that was made and not confirmed yet. Raises Denied; Conflict when one is in use."""
+    refuse_owing(me)
     now, place = broker.now(), _PLACE.format(me.user.id)
     with broker.db.write() as conn:
         row = conn.execute(select(t.second_factors).where(t.second_factors.c.id == me.user.id)).first()
@@ -76,7 +84,8 @@ def begin_if_none(broker: Broker, me: SignedIn) -> Setup | None:
 
 
 def confirm(broker: Broker, me: SignedIn, code: str) -> list[str]:
-    """Take the factor into use once its app has made a right code; returns the codes for paper, this once. Raises Invalid."""
+    """Take the factor into use once its app has made a right code; returns the codes for paper, this once. Raises Invalid, Denied."""
+    refuse_owing(me)
     now = broker.now()
     with broker.db.write() as conn:
         step = _step_of(broker, conn, me, code, confirmed=False)
@@ -105,15 +114,24 @@ def codes_for_paper(broker: Broker, conn: Connection, me: SignedIn) -> list[str]
     return made
 
 
-def check(broker: Broker, me: SignedIn, code: str) -> None:
-    """Let somebody on whose password was right: by the app's code or one from paper, each good once. Raises Invalid, RateLimited."""
-    now, key = broker.now(), f"factor:{me.user.id}"
+def key_of(me: SignedIn) -> str:
+    """Return the key under which somebody's wrong codes are counted, of whatever factor."""
+    return f"factor:{me.user.id}"
+
+
+def check(broker: Broker, me: SignedIn, code: str, *, leaving: bool = False) -> None:
+    """Let somebody on whose password was right: by the app's code or one from paper, each good once. Raises Invalid, RateLimited.
+
+    Where RADIUS alone counts, the app's code does not, but for removing the app (`leaving`).
+    """
+    now, key = broker.now(), key_of(me)
+    by_app = leaving or factors_of(me.role, me.policy).own
     with broker.db.read() as conn:
         seen = lockout_of(None, users.get_counter(conn, users.name_key(key)))
     if seconds := locked_for(seen, now):
         raise RateLimited("Too many tries. Wait a little.", retry_after=seconds)
     with broker.db.write() as conn:
-        step = _step_of(broker, conn, me, code, confirmed=True)
+        step = _step_of(broker, conn, me, code, confirmed=True) if by_app else None
         good = _take_step(conn, me.user.id, step) if step is not None else _take_recovery(broker, conn, me, code)
         if good:
             let_on(conn, me)
@@ -128,12 +146,13 @@ def check(broker: Broker, me: SignedIn, code: str) -> None:
 
 
 def remove(broker: Broker, me: SignedIn, code: str) -> None:
-    """Do without the app again, by a last right code; passkeys stay. Raises Invalid, RateLimited; Conflict where a factor is demanded."""
+    """Do without the app again, by a last right code; passkeys stay. Raises Invalid, RateLimited, Denied; Conflict where a factor is demanded."""
+    refuse_owing(me)
     with broker.db.read() as conn:
         others = bool(conn.scalar(select(t.passkeys.c.id).where(t.passkeys.c.user_id == me.user.id).limit(1)))
     if not others and (me.role.second_factor_required or me.policy.second_factor_required):
         raise Conflict("A second factor is demanded of you. An administrator can reset it.")
-    check(broker, me, code)
+    check(broker, me, code, leaving=True)
     with broker.db.write() as conn:
         if others:
             conn.execute(delete(t.second_factors).where(t.second_factors.c.id == me.user.id))
@@ -141,6 +160,24 @@ def remove(broker: Broker, me: SignedIn, code: str) -> None:
         else:
             _forget(conn, me.user.id)
         tell(broker, conn, me, "user.second_factor_removed")
+
+
+def paper(broker: Broker, me: SignedIn) -> list[str]:
+    """Make codes for paper for somebody whose codes RADIUS servers check, for when these do not answer. Raises Conflict, Denied."""
+    refuse_owing(me)
+    if factors_of(me.role, me.policy).radius_id is None:
+        raise Conflict("Codes for paper are made with a second factor.")
+    with broker.db.write() as conn:
+        made = codes_for_paper(broker, conn, me)
+        tell(broker, conn, me, "user.paper_codes_made")
+    return made
+
+
+def has_app(broker: Broker, me: SignedIn) -> bool:
+    """Tell whether somebody has set up an app."""
+    mine = (t.second_factors.c.id == me.user.id) & t.second_factors.c.confirmed_at.is_not(None)
+    with broker.db.read() as conn:
+        return conn.scalar(select(t.second_factors.c.id).where(mine)) is not None
 
 
 def reset(broker: Broker, actor: Actor, user_id: str) -> None:

@@ -13,6 +13,7 @@ from portico.domain.directories import DirectoryRecord
 from portico.domain.gateways import GatewayGroup
 from portico.domain.locations import Location, locate
 from portico.domain.model import Client, Policy, Pool, PoolAssignment, PowerPlan, ProtocolPlan, ReleasePlan, Role
+from portico.domain.second_factors import RadiusServers
 from portico.domain.tenants import Tenant
 from portico.store import records, tables
 from portico.store.engine import Database
@@ -36,6 +37,7 @@ class Snapshot:
     locations: Mapping[str, Location] = field(default_factory=dict)
     gateway_groups: Mapping[str, GatewayGroup] = field(default_factory=dict)
     directories: Mapping[str, DirectoryRecord] = field(default_factory=dict)
+    radius_servers: Mapping[str, RadiusServers] = field(default_factory=dict)
     tenants: Mapping[str, Tenant] = field(default_factory=dict)  # the oldest one first: the common log-in page is its
     default_policy: Mapping[str, str] = field(default_factory=dict)  # tenant → policy id
 
@@ -127,6 +129,7 @@ def load(conn: Connection, version: int) -> Snapshot:
         locations=_all(conn, tables.locations, Location),
         gateway_groups=_all(conn, tables.gateway_groups, GatewayGroup),
         directories=_all(conn, tables.directories, DirectoryRecord),
+        radius_servers=_all(conn, tables.radius_servers, RadiusServers),
         tenants=_tenants(conn),
         default_policy={policy.tenant_id: policy.id for policy in policies.values() if policy.is_default},
     )

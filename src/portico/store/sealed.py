@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, Table, select, update
 
-from portico.store.tables import agents, centers, directories, keys, second_factors
+from portico.store.tables import agents, centers, directories, keys, radius_servers, second_factors
 
 PLACES: tuple[tuple[Table, str], ...] = (
     (keys, "sealed_private"),
     (centers, "sealed_secrets"),
     (directories, "sealed_secrets"),
     (second_factors, "sealed_secret"),
+    (radius_servers, "sealed_secret"),
     (agents, "sealed_token"),
 )
 

@@ -18,6 +18,7 @@ from portico.store.tables_people import attempts as attempts
 from portico.store.tables_people import clients as clients
 from portico.store.tables_people import device_logins as device_logins
 from portico.store.tables_people import passkeys as passkeys
+from portico.store.tables_people import radius_tries as radius_tries
 from portico.store.tables_people import recovery_codes as recovery_codes
 from portico.store.tables_people import second_factors as second_factors
 from portico.store.tables_people import sessions as sessions
@@ -53,6 +54,8 @@ tenants = Table(
 )
 
 directories = _configuration("directories", Column("kind", Word, nullable=False), Column("sealed_secrets", Prose))
+
+radius_servers = _configuration("radius_servers", Column("sealed_secret", Prose, nullable=False))
 
 centers = _configuration(
     "centers",

@@ -153,10 +153,26 @@ passkeys = Table(  # credentials of WebAuthn: a public key each, so there is not
     Column("credential_id", Prose, nullable=False),
     Column("public_key", Prose, nullable=False),
     Column("sign_count", RowNumber, nullable=False),
+    Column("alone", Boolean),  # made to log in without a password: it says whose it is, and who holds it was verified
     Column("created_at", UTCDateTime, nullable=False),
     Column("used_at", UTCDateTime),
     Index("ix_passkeys_user", "user_id"),
 )
+
+radius_tries = Table(  # what became of a code that RADIUS servers were asked about, for the session that waits for it
+    "radius_tries",
+    metadata,
+    Column("id", Id, primary_key=True),  # of the session
+    Column("user_id", Id, nullable=False),
+    Column("try_id", Id, nullable=False),  # the latest; what comes of an earlier one is history
+    Column("state", Word, nullable=False),  # waiting | challenge | refused | unanswered | down | done
+    Column("message", Prose, nullable=False),  # of the server
+    Column("challenge", Prose, nullable=False),  # its State, in base64: goes back with the next answer
+    Column("steps", Integer, nullable=False),  # challenges in a row
+    Column("created_at", UTCDateTime, nullable=False),
+)
+# One at a time for a person: nobody guesses by many at once, and no phone rings twice.
+_unique_where("uq_radius_tries_user", radius_tries.c.user_id, where=radius_tries.c.state == "waiting")
 
 waiting_logins = (
     Table(  # log-ins that take longer than a person waits for a page: their outcome, for whoever asks again

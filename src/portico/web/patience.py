@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 
@@ -13,10 +14,15 @@ from portico.services.broker import Broker
 BEAT_SECONDS = 0.5
 
 
-async def outcome_of(broker: Broker, wanted: Attempt, patience: float = long_login.PATIENCE_SECONDS) -> Outcome | None:
+async def outcome_of(
+    broker: Broker,
+    wanted: Attempt,
+    patience: float = long_login.PATIENCE_SECONDS,
+    begin: Callable[[Broker, Attempt], login.Begun] = login.begin,
+) -> Outcome | None:
     """Return what came of a log-in, or None when it is parked. Raises RateLimited."""
     began = time.monotonic()
-    running = await run_in_threadpool(login.begin, broker, wanted)
+    running = await run_in_threadpool(begin, broker, wanted)
     try:
         outcome = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(running.outcome)), patience)
     except TimeoutError:

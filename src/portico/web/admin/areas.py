@@ -59,6 +59,7 @@ CENTERS = ("centers", "leaks")
 DESKTOPS = ("desktops", "waiting-agents", "join-keys")
 SESSIONS = ("desktop-sessions", "sessions", "clients", "recordings")
 GATEWAYS = ("gateways", "gateway-groups")
+DIRECTORIES = ("directories", "radius-servers")
 PLANS = ("protocol-plans", "power-plans", "release-plans")
 
 _AREAS = (
@@ -213,7 +214,8 @@ _AREAS = (
         (
             Section(N_("Policy"), ("name", "is_default", "max_desktops", "auto_open")),
             Section(N_("Pools to offer from"), ("assignments",), N_("From top to bottom. What a person already has comes first.")),
-            Section(N_("Portal session"), ("session_idle_minutes", "session_hours", "second_factor_required"), is_open=False),
+            Section(N_("Portal session"), ("session_idle_minutes", "session_hours"), is_open=False),
+            Section(N_("Proof at the log-in"), ("second_factor_required", "radius_id", "radius_or_own", "passkey_log_in"), is_open=False),
         ),
         create=N_("Create policy"), deletes=True, facts=("pool_names", "max_desktops"), topics="policies",
     ),
@@ -285,6 +287,15 @@ _AREAS = (
          Section(N_("Who gets what"), ("rules", "default_role_id", "default_policy_id"), N_("From top to bottom; the first rule that holds counts.")),
          Section(N_("When somebody leaves"), ("when_disabled", "provisioned"), is_open=False)),
         create=N_("Connect a directory"), deletes=True, facts=("kind_name", "domains"), topics="directories",
+        group=DIRECTORIES, family=N_("Directories"),
+    ),
+    Area(
+        "radius-servers", N_("RADIUS servers"), N_("entry of RADIUS servers"), "shield", "directories",
+        N_("Servers that check the codes of tokens and phones. A policy or a role that names them demands such a code at the log-in."),
+        (_name(), Column("servers", N_("Servers"), "mono", sorts=False), Column("push", N_("Asks the phone"), "flag", sorts=False),
+         Column("updated_at", N_("Changed"), "time")),
+        (Section(N_("RADIUS servers"), ("name", "servers", "secret", "timeout_seconds")), Section(N_("What is asked"), ("send_name", "push"))),
+        create=N_("Add RADIUS servers"), deletes=True, facts=("servers", "push"), topics="directories", group=DIRECTORIES, family=N_("Directories"),
     ),
     Area(
         "roles", N_("Roles"), N_("role"), "id-card", "roles",
@@ -292,7 +303,7 @@ _AREAS = (
         (_name(), Column("may_log_in", N_("Portal"), "flag", sorts=False), Column("may_release", N_("Give back"), "flag", sorts=False),
          Column("may_power", N_("Restart"), "flag", sorts=False), Column("may_use_api", N_("API"), "flag", sorts=False),
          Column("builtin", N_("Built in"), "flag", sorts=False)),
-        (Section(N_("Role"), ("name",)), Section(N_("In the portal"), ("may_log_in", "may_release", "may_power", "may_use_api", "second_factor_required")),
+        (Section(N_("Role"), ("name",)), Section(N_("In the portal"), ("may_log_in", "may_release", "may_power", "may_use_api")), Section(N_("Second factor"), ("second_factor_required", "radius_id", "radius_or_own")),
          Section(N_("On the desktop"), ("may_administer_desktop", "may_join_rdp_users")),
          Section(N_("In the console"), ("areas",))),
         create=N_("Create role"), deletes=True, facts=("may_log_in", "builtin"), topics="roles",

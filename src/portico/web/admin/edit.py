@@ -38,6 +38,7 @@ UNDOABLE = frozenset(
         "users",
         "locations",
         "directories",
+        "radius-servers",
     )
 )
 FIRST = {  # what a new item begins with, so that the common case is filled in
@@ -53,7 +54,7 @@ FIRST = {  # what a new item begins with, so that the common case is filled in
 
 
 # What is shown after saving: a center is looked at there and then, so that what is missing shows before anybody needs it.
-CHECKED = {"centers": "&check=1", "directories": "&check=1"}
+CHECKED = {"centers": "&check=1", "directories": "&check=1", "radius-servers": "&check=1"}
 
 
 @router.get("/{noun}/new")

@@ -18,7 +18,7 @@ LINKS = {"user": ("user_id", "users"), "desktop": ("desktop_id", "desktops"), "p
          "center": ("center_id", "centers")}  # fmt: skip
 NOUN_OF = {
     "center": "centers", "pool": "pools", "policy": "policies", "protocol-plan": "protocol-plans", "power-plan": "power-plans",
-    "release-plan": "release-plans", "role": "roles", "user": "users", "desktop": "desktops", "gateway": "gateways", "location": "locations", "client": "clients", "directory": "directories", "gateway-group": "gateway-groups",
+    "release-plan": "release-plans", "role": "roles", "user": "users", "desktop": "desktops", "gateway": "gateways", "location": "locations", "client": "clients", "directory": "directories", "radius-server": "radius-servers", "gateway-group": "gateway-groups",
 }  # fmt: skip
 SHOWN_NAMES = 5
 Names = Mapping[tuple[str, str], Named]

@@ -21,7 +21,7 @@ MENUS = {
     "provisioning.center_id": "centers", "assignments.pool_id": "pools",
     "assignments.protocol_plan_id": "protocol-plans", "assignments.power_plan_id": "power-plans",
     "assignments.release_plan_id": "release-plans", "rules.role_id": "roles", "rules.policy_id": "policies",
-    "rules.location_id": "locations", "default_role_id": "roles", "default_policy_id": "policies", "group_id": "gateway-groups", "gateway_group_id": "gateway-groups",
+    "rules.location_id": "locations", "default_role_id": "roles", "default_policy_id": "policies", "group_id": "gateway-groups", "gateway_group_id": "gateway-groups", "radius_id": "radius-servers",
 }  # fmt: skip
 CLOUD_MENUS = {
     "provisioning.image": "images", "provisioning.flavor": "flavors", "provisioning.network": "networks",
@@ -45,7 +45,7 @@ DAYS = tuple(
 )
 KINDS = {
     "provisioning.time_limits.start": "time", "provisioning.time_limits.stop": "time", f"{PLACEMENT}.metadata": "pairs",
-    "may_reach": "words", "domains": "words", "hosts": "words",
+    "may_reach": "words", "domains": "words", "hosts": "words", "servers": "words",
 }  # fmt: skip
 LINES = ("assignments", "rules", "rule.rules", "conditions", "provisioning.time_limits", "provisioning.actions")
 ORDERS = {"protocols": ("vnc", "ssh", "rdp", "rgs", "tgx", "nomachine", "dcv", "pcoip")}
@@ -73,6 +73,7 @@ FIELD_WORDS = {
         "maker": N_("Maker"), "model": N_("Model"), "mac": N_("Network card"), "software": N_("Software"), "name": N_("Name of the device"),
         "user_agent": N_("What the browser says it is"), "entrance": N_("Address where the person logged in"),
     },
+    "send_name": {"login_name": N_("User name"), "email": N_("Email"), "with_domain": N_("User name with the domain")},
     "when_disabled": {"keep": N_("Keep what is open"), "lock": N_("Lock their desktops"), "log_out": N_("Log out everywhere")},
     "shadowing": {"off": N_("Nobody may"), "view": N_("To watch"), "control": N_("To watch, and to help")},
     "recording": {"off": N_("No"), "on": N_("Yes; a session goes on where it fails"), "required": N_("Yes; without it there is no session")},

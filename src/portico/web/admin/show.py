@@ -19,6 +19,7 @@ from portico.services import (
     directories,
     overview,
     pool_limits,
+    radius,
     sign_on_door,
     usage,
 )
@@ -35,7 +36,7 @@ from portico.web.rendering import Page, broker_of, speak
 router = APIRouter(route_class=PageRoute, include_in_schema=False, prefix="/admin")
 
 DETAIL = Page("admin/detail.html", ("live", "now"))
-CHECKS = {"centers": centers.check, "directories": directories.check}
+CHECKS = {"centers": centers.check, "directories": directories.check, "radius-servers": radius.check}
 RULE_NOUNS = ("roles", "policies", "locations")
 HISTORY_ROWS = 100
 CHART_HOURS = 24

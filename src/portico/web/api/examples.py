@@ -34,6 +34,11 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
         },
         "rules": [{"attribute": "group", "operator": "eq", "text": "VDI-Users", "role_id": _ID, "policy_id": _ID}],
     },
+    "radius-servers": {
+        "name": "Tokens",
+        "servers": ["radius1.corp.example", "10.0.0.6:1812"],
+        "secret": "a long shared secret",
+    },
     "locations": {
         "name": "Office",
         "conditions": [{"attribute": "address", "operator": "ip", "text": "10.0.0.0/8"}],

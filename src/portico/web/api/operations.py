@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.errors import Invalid, NotFound
-from portico.services import centers, directories, leaks, queue, recordings, sign_on_door, usage
+from portico.services import centers, directories, leaks, queue, radius, recordings, sign_on_door, usage
 from portico.services.guards import require
 from portico.web.api.actions import FAILURES, JOB, queued
 from portico.web.api.described import answers, record, takes
@@ -51,6 +51,14 @@ def provider_setup(request: Request, id: str, me: Me) -> Response:
 def check_directory(request: Request, id: str, me: Me) -> Response:
     """Answer the findings of a check."""
     return JSONResponse({"findings": [asdict(one) for one in directories.check(broker_of(request), me.actor, id)]})
+
+
+@router.post("/radius-servers/{id}/check", tags=["RADIUS servers"], operation_id="check_radius_server",
+             summary="Try each of the servers, and tell what their silence may mean",
+             responses=answers(200, record("findings", findings="array"), "What each server answered, with remedies.") | FAILURES)  # fmt: skip
+def check_radius_server(request: Request, id: str, me: Me) -> Response:
+    """Answer the findings of a check."""
+    return JSONResponse({"findings": [asdict(one) for one in radius.check(broker_of(request), me.actor, id)]})
 
 
 @router.post("/centers/{id}/scan", status_code=202, tags=["Centers"], operation_id="scan_center", summary="Look at a center now",

@@ -80,7 +80,8 @@ def _schemas() -> dict[str, Any]:
             "title": f"{name}Change"
         }
         schemas[name]["properties"] = {**shape.get("properties", {}), **schemas[name]["properties"]}
-        schemas[name]["properties"].pop("password", None)
+        for secret in ("password", "secret"):
+            schemas[name]["properties"].pop(secret, None)
     return schemas
 
 

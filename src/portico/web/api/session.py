@@ -1,15 +1,18 @@
 """Logging in and out over the API, and who one is."""
 
+import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from portico.domain.model import Reason
-from portico.errors import Invalid
-from portico.services import attempts, login, long_login, second_factor, sessions
+from portico.errors import DirectoryError, Invalid
+from portico.services import attempts, login, long_login, radius_code, second_factor, sessions
 from portico.services.long_login import Arrived, Waiting
 from portico.services.sessions import SignedIn
 from portico.web import devices, patience
@@ -21,6 +24,14 @@ router = APIRouter(tags=["Session"])
 
 TOKEN = record("token expires_at user", token="string", expires_at="string", user="object")  # noqa: S106 - a type, no password
 _WAITING = record("login position retry_after", login="string", position="integer", retry_after="integer")
+_CODE = record(
+    "login code message waiting retry_after",
+    login="string",
+    code="boolean",
+    message="string",
+    waiting="boolean",
+    retry_after="integer",
+)
 LOOK_AGAIN_SECONDS = 2
 
 
@@ -62,7 +73,7 @@ def look_at_log_in(request: Request, body: Body) -> Response:
     if isinstance(found, Waiting):
         return _not_yet(value, found)
     if isinstance(found, Arrived):
-        return arrived(request, value, found.me)
+        return _checked(request, value, found.me) if found.me.pending == "code" else arrived(request, value, found.me)
     return refused(request, found.reason, found.retry_after)
 
 
@@ -70,17 +81,44 @@ def look_at_log_in(request: Request, body: Body) -> Response:
     "/login/code",
     operation_id="enter_code",
     summary="The code of a second factor, which a log-in has asked for",
-    responses=answers(200, TOKEN, "Logged in.") | errors(400, 401, 422, 429),
-    openapi_extra=takes(record("login code", login="string", code="string")) | {"security": []},
+    responses=answers(200, TOKEN, "Logged in.")
+    | answers(202, _CODE, "More is asked (`code`), or it is still being checked (`waiting`): ask POST /login/waiting.")
+    | errors(400, 401, 409, 422, 429, 503),
+    openapi_extra=takes(record("login code", login="string", code="string", by="string")) | {"security": []},
 )
-def enter_code(request: Request, body: Body) -> Response:
-    """Answer a token for a right code."""
+async def enter_code(request: Request, body: Body) -> Response:
+    """Answer a token for a right code. It may be empty where a phone is to be asked; `by` is "radius" for who has an app as well."""
     broker, value = broker_of(request), text(body, "login")
-    me = sessions.find(broker, value, halfway=True)
+    code, by = text(body, "code", required=False), text(body, "by", required=False)
+    me = await run_in_threadpool(sessions.find, broker, value, halfway=True)
     if me is None or me.pending != "code":
         return refused(request, Reason("login.too_long"), 0)
-    second_factor.check(broker, me, text(body, "code"))
-    return arrived(request, value, replace(me, pending=""))
+    if not await run_in_threadpool(radius_code.is_asked, broker, me, code, by):
+        await run_in_threadpool(second_factor.check, broker, me, code)
+        return arrived(request, value, replace(me, pending=""))
+    running = await run_in_threadpool(radius_code.begin, broker, me, code)
+    with suppress(TimeoutError):  # The answer tells so.
+        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(running)), radius_code.PATIENCE_SECONDS)
+    return await run_in_threadpool(_checked, request, value, me)
+
+
+def _checked(request: Request, value: str, me: SignedIn) -> Response:
+    """Answer what has become of a code that RADIUS servers were asked about. Raises Invalid, DirectoryError."""
+    seen = radius_code.look(broker_of(request), me)
+    if seen.state == "done":
+        return arrived(request, value, replace(me, pending=""))
+    if seen.state == "waiting":
+        waits = {"login": value, "waiting": True, "retry_after": LOOK_AGAIN_SECONDS}
+        return JSONResponse(waits, 202, {"Retry-After": str(LOOK_AGAIN_SECONDS)})
+    if seen.state == "down":
+        raise DirectoryError("The server that checks codes does not answer. Try again, or use a code from your paper.")
+    if seen.state in radius_code.WRONG:
+        sentence = {
+            "refused": "This code is not right.",
+            "unanswered": "Nobody has confirmed the log-in in time. Try again.",
+        }[seen.state]
+        raise Invalid("The code is not right.", {"code": f"{sentence} {seen.message}".strip()})
+    return JSONResponse({"login": value, "code": True, "message": seen.message, "retry_after": 0}, 202)
 
 
 def arrived(request: Request, token: str, me: SignedIn) -> Response:

@@ -8,6 +8,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 
+from portico.domain.second_factors import factors_of
 from portico.errors import Invalid
 from portico.services import configure, configure_tokens, directories, sessions
 from portico.services.configure import Query
@@ -116,6 +117,7 @@ def _account(
         ),
         themes=THEMES,
         names=LANGUAGES,
+        factors=factors_of(me.role, me.policy),
         errors=errors or {},
         note=DONE.get(more.get("done", ""), ""),
         tokens=tokens,

@@ -12,8 +12,8 @@ from starlette.responses import Response
 from portico.domain.directories import LOCAL
 from portico.domain.tenants import Tenant, at_door
 from portico.errors import DirectoryError, Invalid, NotFound, RateLimited
-from portico.services import attempts, login, long_login, reach, sessions, sign_on
-from portico.services.attempts import LoggedIn
+from portico.services import attempts, login, long_login, passkey_login, reach, sessions, sign_on
+from portico.services.attempts import Attempt, LoggedIn, Outcome
 from portico.services.broker import Broker
 from portico.services.directories import by_redirect
 from portico.services.long_login import Arrived, Waiting
@@ -46,7 +46,7 @@ async def log_in(request: Request, form: Annotated[FormData, Depends(posted_unkn
     """Log in and go where the person wanted to; refusals stand beside the form, which keeps the name."""
     typed = {field: str(form.get(field) or "")[:MAX_TYPED] for field in ("username", "password", "directory")}
     target, errors, wait, status = local_path(str(form.get("next") or "/")), _missing(typed), 0, 422
-    tenant = _door(request, path)
+    tenant = tenant_at(request, path)
     outcome = None
     if not errors:
         broker, client = broker_of(request), devices.browser(request)
@@ -141,7 +141,17 @@ def _leave(request: Request, me: SignedIn) -> str:
         return ""
 
 
-def _door(request: Request, path: str) -> Tenant | None:
+def answer_to(request: Request, wanted: Attempt, outcome: Outcome | None, target: str, path: str) -> Response:
+    """Answer a log-in without anything typed: go on, wait, or show the form with the refusal."""
+    if outcome is None:
+        return _wait_page(request, wanted.key.value, Waiting(1), target, path)
+    if isinstance(outcome, LoggedIn):
+        return _enter(request, outcome.secret, outcome.me, target)
+    status = 429 if outcome.retry_after else 401
+    return form_page(request, path, status, next=target, reason=outcome.reason, wait=outcome.retry_after)
+
+
+def tenant_at(request: Request, path: str) -> Tenant | None:
     """Return whose log-in page this is, by its path or the host's name. Raises NotFound."""
     tenants = broker_of(request).snapshots.get().tenants
     host = (request.url.hostname or "").casefold()
@@ -153,14 +163,15 @@ def _door(request: Request, path: str) -> Tenant | None:
 
 def form_page(request: Request, path: str, status: int = 200, **shown: Any) -> Response:
     """Show the log-in form of a door. Raises NotFound where there is none."""
-    tenant, broker = _door(request, path), broker_of(request)
+    tenant, broker = tenant_at(request, path), broker_of(request)
     defaults: dict[str, Any] = {
         "expired": False, "username": "", "errors": {}, "reason": None, "wait": 0, "chosen": "", "next": "/",
     }  # fmt: skip
     whose = tenant.id if tenant else broker.snapshots.get().home
     answer = page(
         request, "portal/log_in.html", status=status, action=f"/t/{path}" if path else "/login", path=path, tenant=tenant,
-        choices=_choices(broker, whose), providers=sign_on.offered(broker, whose), **{**defaults, **shown},
+        choices=_choices(broker, whose), providers=sign_on.offered(broker, whose),
+        by_passkey=passkey_login.offered(broker, tenant.id if tenant else ""), **{**defaults, **shown},
     )  # fmt: skip
     devices.ask_for_hints(answer)
     if shown.get("wait"):

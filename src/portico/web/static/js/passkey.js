@@ -19,7 +19,10 @@ function closed(credential) {
 }
 
 async function answer(form) {
-  const asked = await fetch(form.dataset.options, { method: "POST", body: new URLSearchParams({ csrf: form.elements.csrf.value }) });
+  const body = new URLSearchParams();
+  if (form.elements.csrf) body.set("csrf", form.elements.csrf.value); // the log-in page has none: nobody is logged in there
+  if (form.elements.alone?.checked) body.set("alone", "1");
+  const asked = await fetch(form.dataset.options, { method: "POST", body });
   if (!asked.ok) throw new Error(asked.statusText);
   const { options, state } = await asked.json();
   const publicKey = opened(options);
