@@ -316,6 +316,9 @@ class Role:
     may_power: bool = False
     may_use_api: bool = True
     second_factor_required: bool = False
+    restricted: bool = False  # in the console, to `pools`, those below them, and `centers`
+    pools: tuple[str, ...] = ()
+    centers: tuple[str, ...] = ()
     builtin: bool = False
     version: int = 1
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, cast
 
-from portico.domain.access import Actor
+from portico.domain.access import Actor, reach_of
 from portico.domain.directories import LOCAL
 from portico.domain.model import Client, Policy, Role, User
 from portico.errors import Invalid, NotFound
@@ -205,7 +205,7 @@ def _signed_in(
     return SignedIn(
         session_id=session_id,
         user=user,
-        actor=Actor(user.id, user.login_name, user.tenant_id, role, session_id),
+        actor=Actor(user.id, user.login_name, user.tenant_id, role, session_id, reach_of(role, snapshot.pools)),
         role=role,
         policy=snapshot.policy_of(user.tenant_id, policy_id),
         client_address=address,

@@ -67,7 +67,7 @@ def show_new(
 ) -> Response:
     """Show the form of something new; a center's kind is asked first."""
     area = area_of(me, noun, access.Level.EDIT)
-    if not area.create:
+    if not area.create or not access.may_make(me.actor, noun):
         raise Invalid(N_("Nothing of this kind is made by hand."))
     if noun in KINDED and not kind:
         known = sorted(
