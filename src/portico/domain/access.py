@@ -1,7 +1,7 @@
 """Who may do what. Services ask here before they act; UI, API and command line all go through services."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from portico.domain.model import Pool, Role
@@ -104,6 +104,13 @@ def may_handle(actor: Actor, noun: str, area: str, level: Level = Level.VIEW) ->
 def may_make(actor: Actor, noun: str) -> bool:
     """Tell whether somebody who may edit the noun may also make one: a restricted role does so only within its reach."""
     return not actor.role.restricted or noun in MADE_WITHIN
+
+
+def having_made(actor: Actor, noun: str, id: str) -> Actor:
+    """Return the actor with what they made in reach: a pool that they made stands below one of theirs."""
+    if actor.reach is None or noun != "pools":
+        return actor
+    return replace(actor, within=Reach(actor.reach.pools | {id}, actor.reach.centers))
 
 
 def is_administrator(actor: Actor) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
-from portico.domain.access import Actor, Level, may_handle, may_make
+from portico.domain.access import Actor, Level, having_made, may_handle, may_make
 from portico.errors import Conflict, Denied, Invalid, NotFound, Stale
 from portico.services import configure_settings
 from portico.services.broker import Broker
@@ -97,7 +97,8 @@ def create_item(broker: Broker, actor: Actor, noun: str, fields: Mapping[str, An
             conn.execute(kind.table.insert().values(row | writer.first(write) | writer.row(write)))
             more = writer.after(write)
             _tell(write, "created")
-            return _shown(conn, actor, kind, [_row(conn, actor, kind, write.id)])[0] | more
+            maker = having_made(actor, noun, write.id)
+            return _shown(conn, maker, kind, [_row(conn, maker, kind, write.id)])[0] | more
     except IntegrityError as problem:
         raise _clash(problem) from problem
 
