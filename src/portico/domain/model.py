@@ -292,6 +292,9 @@ class Role:
     second_factor_required: bool = False
     radius_id: str | None = None
     radius_or_own: bool = False
+    restricted: bool = False  # in the console, to `pools`, those below them, and `centers`
+    pools: tuple[str, ...] = ()
+    centers: tuple[str, ...] = ()
     builtin: bool = False
     version: int = 1
 

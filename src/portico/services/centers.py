@@ -12,11 +12,11 @@ from portico.services.changes import announce
 from portico.services.clouds import open_cloud
 from portico.services.driver_settings import FieldInfo as FieldInfo
 from portico.services.driver_settings import KindInfo as KindInfo
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.services.queueing import enqueue
 from portico.store import centers
 from portico.store.centers import Center
-from portico.store.scope import System, Tenant
+from portico.store.scope import System
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def kinds(broker: Broker) -> list[KindInfo]:
 
 def scan_now(broker: Broker, actor: Actor, center_id: str) -> str:
     """Queue a full inventory of a center; returns the job's id."""
-    require(actor, "centers", Level.EDIT)
+    require(actor, "centers", Level.EDIT, narrowed=True)
     _center(broker, actor, center_id)
     with broker.db.write() as conn:
         return enqueue(broker, conn, "center_scan", CenterScan(center_id, full=True), tenant_id=actor.tenant_id)
@@ -42,13 +42,13 @@ def scan_now(broker: Broker, actor: Actor, center_id: str) -> str:
 
 def check(broker: Broker, actor: Actor, center_id: str) -> tuple[Finding, ...]:
     """Try a center's rights and preconditions, each by name. Raises CloudError when it cannot be reached."""
-    require(actor, "centers", Level.VIEW)
+    require(actor, "centers", Level.VIEW, narrowed=True)
     return open_cloud(broker, _center(broker, actor, center_id)).check()
 
 
 def mend(broker: Broker, actor: Actor, center_id: str, fix: str) -> None:
     """Do what a finding of the pre-flight offered. Raises CloudRefused for what cannot be mended, CloudError."""
-    require(actor, "centers", Level.EDIT)
+    require(actor, "centers", Level.EDIT, narrowed=True)
     center = _center(broker, actor, center_id)
     open_cloud(broker, center).mend(fix)
     with broker.db.write() as conn:
@@ -71,13 +71,13 @@ def _findings(broker: Broker, center: Center) -> tuple[Finding, ...]:
 
 def choices(broker: Broker, actor: Actor, center_id: str) -> Choices:
     """Read the menus of the provisioning form live from a center."""
-    require(actor, "pools", Level.VIEW)
+    require(actor, "pools", Level.VIEW, narrowed=True)
     return open_cloud(broker, _center(broker, actor, center_id)).choices()
 
 
 def _center(broker: Broker, actor: Actor, center_id: str) -> Center:
     with broker.db.read() as conn:
-        center = centers.get(conn, Tenant(actor.tenant_id), center_id)
+        center = centers.get(conn, scope_of(actor), center_id)
     if center is None:
         raise NotFound("There is no such center.")
     return center

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
-from portico.domain.access import Actor, Level, may
+from portico.domain.access import Actor, Level, having_made, may_handle, may_make
 from portico.errors import Conflict, Denied, Invalid, NotFound, Stale
 from portico.services import configure_settings
 from portico.services.broker import Broker
@@ -24,6 +24,7 @@ from portico.services.configure_pools import Pools
 from portico.services.configure_radius import Radius
 from portico.services.configure_tokens import Tokens
 from portico.services.listing import Page, Query, fetch, reach, there
+from portico.services.narrowing import narrowed
 from portico.services.nouns import MADE_ONCE, NOUNS, Noun, NounInfo, describe
 from portico.services.shapes import merged, validate
 from portico.services.writing import Write, Writer
@@ -67,7 +68,7 @@ def list_items(broker: Broker, actor: Actor, noun: str, query: Query) -> Page:
         return configure_settings.list_all(broker, actor)
     with broker.db.read() as conn:
         page = fetch(conn, actor, kind, query)
-        return Page(_shown(conn, kind, page.rows), page.next, page.total)
+        return Page(_shown(conn, actor, kind, page.rows), page.next, page.total)
 
 
 def get_item(broker: Broker, actor: Actor, noun: str, id: str) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def get_item(broker: Broker, actor: Actor, noun: str, id: str) -> dict[str, Any]
     if noun == "settings":
         return configure_settings.get(broker, actor, id)
     with broker.db.read() as conn:
-        return _shown(conn, kind, [_row(conn, actor, kind, id)])[0]
+        return _shown(conn, actor, kind, [_row(conn, actor, kind, id)])[0]
 
 
 def create_item(broker: Broker, actor: Actor, noun: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,6 +85,8 @@ def create_item(broker: Broker, actor: Actor, noun: str, fields: Mapping[str, An
     kind = _noun(actor, noun, Level.EDIT)
     if not kind.may_create:
         raise Denied(f"{kind.title} are not made by hand.")
+    if not may_make(actor, noun):
+        raise Denied(f"Your role is restricted to its pools and centers. It makes no {kind.title.lower()}.")
     values, wrong = validate(kind.form, fields)  # type: ignore[arg-type]
     writer = _WRITERS[noun]
     ready = {} if wrong else writer.prepare(broker, fields, new=True)
@@ -97,7 +100,8 @@ def create_item(broker: Broker, actor: Actor, noun: str, fields: Mapping[str, An
             conn.execute(kind.table.insert().values(row | writer.first(write) | writer.row(write)))
             more = writer.after(write)
             _tell(write, "created")
-            return _shown(conn, kind, [_row(conn, actor, kind, write.id)])[0] | more
+            maker = having_made(actor, noun, write.id)
+            return _shown(conn, maker, kind, [_row(conn, maker, kind, write.id)])[0] | more
     except IntegrityError as problem:
         raise _clash(problem) from problem
 
@@ -124,7 +128,7 @@ def update_item(
             _overwrite(write, writer.row(write))
             more = writer.after(write)
             _tell(write, "changed")
-            return _shown(conn, kind, [_row(conn, actor, kind, id)])[0] | more
+            return _shown(conn, actor, kind, [_row(conn, actor, kind, id)])[0] | more
     except IntegrityError as problem:
         raise _clash(problem) from problem
 
@@ -162,7 +166,7 @@ def restore_item(broker: Broker, actor: Actor, noun: str, id: str) -> dict[str, 
                 raise NotFound("There is nothing to restore. Perhaps somebody did it already.")
             row = _row(conn, actor, kind, id)
             _tell(Write(broker, conn, actor, kind, id, row, {}, {}), "restored")
-            return _shown(conn, kind, [row])[0]
+            return _shown(conn, actor, kind, [row])[0]
     except IntegrityError as problem:
         raise _clash(problem) from problem
 
@@ -179,7 +183,7 @@ def _noun(actor: Actor, name: str, level: Level) -> Noun:
     if name not in NOUNS:
         raise NotFound(f"There is no such thing as {name!r}.")
     noun = NOUNS[name]
-    if noun.area and not may(actor, noun.area, level):
+    if noun.area and not may_handle(actor, noun.name, noun.area, level):
         wanted = "see" if level is Level.VIEW else "change"
         raise Denied(f"Your role does not let you {wanted} {noun.title.lower()}. Ask an administrator.")
     return noun
@@ -195,10 +199,11 @@ def _row(conn: Connection, actor: Actor, noun: Noun, id: str) -> Any:
     return row
 
 
-def _shown(conn: Connection, noun: Noun, rows: list[Any]) -> list[dict[str, Any]]:
+def _shown(conn: Connection, actor: Actor, noun: Noun, rows: list[Any]) -> list[dict[str, Any]]:
     writer = _WRITERS.get(noun.name)
     more = writer.show(conn, noun, rows) if writer and rows else {}
-    return [{name: _plain(row._mapping[name]) for name in noun.columns} | more.get(row.id, {}) for row in rows]
+    items = [{name: _plain(row._mapping[name]) for name in noun.columns} | more.get(row.id, {}) for row in rows]
+    return items if actor.reach is None else [narrowed(actor.reach, noun.name, item) for item in items]
 
 
 def _plain(value: Any) -> Any:

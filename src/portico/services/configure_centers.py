@@ -49,12 +49,14 @@ class Centers(Writer):
         return {"status": "new", "status_reason": "", "pass_number": 0}
 
     def users(self, write: Write) -> list[str]:
-        """Name the pools that build in the center."""
-        mine = select(t.pools.c.name, t.pools.c.body).where(
+        """Name the pools that build in the center; those out of a restricted role's reach are not named."""
+        reach = write.actor.reach
+        mine = select(t.pools.c.id, t.pools.c.name, t.pools.c.body).where(
             t.pools.c.tenant_id == write.actor.tenant_id, t.pools.c.deleted_at.is_(None)
         )
         rows = list(write.conn.execute(mine))
-        return [f"pool {row.name}" for row in rows if row.body.get("provisioning", {}).get("center_id") == write.id]
+        building = [row for row in rows if row.body.get("provisioning", {}).get("center_id") == write.id]
+        return [f"pool {row.name}" if reach is None or row.id in reach.pools else "another pool" for row in building]
 
     def delete(self, write: Write) -> dict[str, Any]:
         """Mark the center and its desktops deleted and end their assignments; the machines stay where they are."""

@@ -8,16 +8,17 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from portico.domain import explain
-from portico.domain.access import AREAS, Actor, Level
+from portico.domain.access import AREAS, Actor, Level, reaches_beyond
 from portico.domain.directories import LOCAL
 from portico.domain.login import check_password_policy, split_name
 from portico.domain.model import Role
 from portico.errors import Conflict, Denied
 from portico.services.broker import Broker
+from portico.services.narrowing import restriction
 from portico.services.writing import Write, Writer, missing, unique
 from portico.store import sessions
 from portico.store import tables as t
-from portico.store.records import from_row
+from portico.store.records import adapter, from_row
 
 _PATH = re.compile(r"[a-z0-9][a-z0-9-]{0,38}")
 _HOST = re.compile(r"[a-z0-9.-]{1,253}")
@@ -164,12 +165,14 @@ class Roles(Writer):
             elif level not in tuple(Level):
                 wrong[f"areas.{area}"] = 'Choose "view" or "edit".'
         wrong |= missing(write, t.radius_servers, {"radius_id": write.values["radius_id"]}, "entry of RADIUS servers")
+        wrong |= restriction(write)
         if write.old is not None and write.old.body.get("builtin"):
             wrong["name"] = "A built-in role stays as it is. Make a new role instead."
         if not wrong:
-            _refuse_beyond(write.actor, areas)
+            values = {**write.values, "id": write.id, "tenant_id": write.actor.tenant_id}
+            _refuse_beyond(write.actor, adapter(Role).validate_python(values))
             if write.old is not None:
-                _refuse_beyond(write.actor, write.old.body.get("areas", {}))
+                _refuse_beyond(write.actor, from_row(Role, write.old))
         return wrong
 
     def form_values(self, conn: Any, row: Any) -> dict[str, Any]:
@@ -180,7 +183,7 @@ class Roles(Writer):
         """Name the people with the role. Raises Conflict for a built-in one."""
         if write.old.body.get("builtin"):
             raise Conflict("A built-in role cannot be deleted.")
-        _refuse_beyond(write.actor, write.old.body.get("areas", {}))
+        _refuse_beyond(write.actor, from_row(Role, write.old))
         named = select(t.users.c.login_name).where(t.users.c.role_id == write.id, t.users.c.deleted_at.is_(None))
         people = [f"user {name}" for name in write.conn.scalars(named.limit(20))]
         return people + naming_directories(write, "role_id")
@@ -263,12 +266,11 @@ def refuse_stronger(write: Write, role_ids: set[str]) -> None:
 def refuse_stronger_roles(conn: Connection, actor: Actor, role_ids: set[str]) -> None:
     """Raise Denied where one of the roles reaches further than the actor's own."""
     for row in conn.execute(select(t.roles).where(t.roles.c.id.in_([id for id in role_ids if id]))):
-        _refuse_beyond(actor, from_row(Role, row).areas)
+        _refuse_beyond(actor, from_row(Role, row))
 
 
-def _refuse_beyond(actor: Actor, areas: Mapping[str, str]) -> None:
-    own = actor.role.areas
-    if any(own.get(area) != Level.EDIT and own.get(area) != level for area, level in areas.items()):
+def _refuse_beyond(actor: Actor, role: Role) -> None:
+    if reaches_beyond(actor.role, role):
         raise Denied("That role reaches further than yours. Ask an administrator whose role does.")
 
 

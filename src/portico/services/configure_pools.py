@@ -7,6 +7,7 @@ from sqlalchemy import select
 from portico.domain.model import Pool, PoolRule, Provisioning
 from portico.domain.pools import check_rule, find_cycle
 from portico.services import pool_checks
+from portico.services.narrowing import pool_beyond
 from portico.services.writing import Write, Writer, missing, unique
 from portico.store import tables as t
 from portico.store.records import adapter, from_row
@@ -28,7 +29,7 @@ class Pools(Writer):
         wrong |= missing(
             write, t.desktops, {f"rule.desktops.{i}": id for i, id in enumerate(rule["desktops"])}, "desktop"
         )
-        return wrong | ({} if "parent_id" in wrong else _cycle(write))
+        return wrong | ({} if "parent_id" in wrong else _cycle(write) or pool_beyond(write))
 
     def first(self, write: Write) -> dict[str, Any]:
         """Start the pool's own counters."""

@@ -12,10 +12,10 @@ from portico.domain.model import Desktop, Pool, Provisioning, ProvisionLimits, T
 from portico.domain.provisioning import counted, desktops_to_build, desktops_to_retire
 from portico.services import configure, pool_limits
 from portico.services.broker import Broker
+from portico.services.guards import scope_of
 from portico.store import desktops, pools
 from portico.store import tables as t
 from portico.store.records import adapter
-from portico.store.scope import Tenant
 
 Item = Mapping[str, Any]
 Record = TypeVar("Record")
@@ -56,7 +56,7 @@ def of_provisioning(broker: Broker, actor: Actor, pool_id: str, typed: Item) -> 
     """
     pool, there = Pool("", actor.tenant_id, ""), list[Desktop]()
     with broker.db.read() as conn:
-        if pool_id and (found := pools.get(conn, Tenant(actor.tenant_id), pool_id)) is not None:
+        if pool_id and (found := pools.get(conn, scope_of(actor), pool_id)) is not None:
             pool, there = found, desktops.list_of_pool(conn, pool_id)
         pool = replace(pool, provisioning=_typed(typed))
         limits = pool_limits.limits_now(broker, conn, pool)

@@ -17,10 +17,10 @@ from portico.services import endings, evidence, shadowing
 from portico.services import release as releasing
 from portico.services.broker import Broker
 from portico.services.changes import announce
-from portico.services.guards import require
+from portico.services.guards import own_pools, require, scope_of
 from portico.store import assignments, desktops
 from portico.store import tables as t
-from portico.store.scope import Tenant
+from portico.store.scope import within
 
 LIMIT = 500
 
@@ -78,25 +78,25 @@ class Offering:
 
 def held(broker: Broker, actor: Actor, words: str = "") -> list[Held]:
     """Return the desktops that people hold, newest first, at most 500; `words` are looked for in person and desktop."""
-    require(actor, "sessions")
+    require(actor, "sessions", narrowed=True)
     like = t.users.c.login_name.icontains(words, autoescape=True) | t.desktops.c.name.icontains(words, autoescape=True)
     return _held(broker, actor, like) if words else _held(broker, actor)
 
 
 def held_of(broker: Broker, actor: Actor, desktop_id: str) -> list[Held]:
     """Return who holds one desktop."""
-    require(actor, "desktops")
+    require(actor, "desktops", narrowed=True)
     return _held(broker, actor, t.assignments.c.desktop_id == desktop_id)
 
 
 def offering(broker: Broker, actor: Actor, desktop_id: str) -> list[Offering]:
     """Return, for each line of a policy that could offer the desktop, whether it does now."""
-    require(actor, "desktops")
+    require(actor, "desktops", narrowed=True)
     snapshot, now = broker.snapshots.get(), broker.now()
     with broker.db.read() as conn:
-        desktop = desktops.get(conn, Tenant(actor.tenant_id), desktop_id)
+        desktop = desktops.get(conn, scope_of(actor), desktop_id)
         member = select(t.pool_members.c.pool_id).where(t.pool_members.c.desktop_id == desktop_id)
-        pools = {row.pool_id for row in conn.execute(member)}
+        pools = {row.pool_id for row in conn.execute(member)} & {pool.id for pool in own_pools(snapshot.pools, actor)}
     lines: list[PoolAssignment] = [line for line in snapshot.pool_assignments.values() if line.pool_id in pools]
     if desktop is None:
         return []
@@ -130,10 +130,10 @@ def release(broker: Broker, actor: Actor, assignment_id: str) -> None:
 
 
 def _find(broker: Broker, actor: Actor, assignment_id: str) -> tuple[Assignment, Desktop]:
-    require(actor, "sessions", Level.EDIT)
+    require(actor, "sessions", Level.EDIT, narrowed=True)
     with broker.db.read() as conn:
-        assignment = assignments.get(conn, Tenant(actor.tenant_id), assignment_id)
-        desktop = desktops.get(conn, Tenant(actor.tenant_id), assignment.desktop_id) if assignment else None
+        assignment = assignments.get(conn, scope_of(actor), assignment_id)
+        desktop = desktops.get(conn, scope_of(actor), assignment.desktop_id) if assignment else None
     if assignment is None or desktop is None or assignment.state not in USABLE:
         raise NotFound("There is no such session any more.")
     return assignment, desktop
@@ -151,8 +151,8 @@ def _held(broker: Broker, actor: Actor, *conditions: ColumnElement[bool]) -> lis
         )
         .join(t.users, t.users.c.id == a.user_id)
         .join(t.desktops, t.desktops.c.id == a.desktop_id)
-        .outerjoin(pools, pools.c.id == a.pool_id)
-        .where(a.tenant_id == actor.tenant_id, a.released_at.is_(None), *conditions)
+        .outerjoin(pools, (pools.c.id == a.pool_id) & within(scope_of(actor), pools))
+        .where(within(scope_of(actor), t.assignments), a.released_at.is_(None), *conditions)
     )  # fmt: skip
     with broker.db.read() as conn:
         rows = list(conn.execute(query.order_by(a.assigned_at.desc(), a.id).limit(LIMIT)))

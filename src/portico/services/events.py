@@ -7,8 +7,9 @@ from typing import Any
 
 from portico.domain.access import Actor, may
 from portico.services.broker import Broker
+from portico.services.guards import scope_of
 from portico.store import events
-from portico.store.scope import System, Tenant
+from portico.store.scope import System
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ _FIELDS = tuple(EventLine.__dataclass_fields__)
 def feed(broker: Broker, actor: Actor, after_id: int, limit: int = 200) -> list[EventLine]:
     """Return the tenant's newer events, oldest first; who may not view events gets those about himself."""
     with broker.db.read() as conn:
-        rows = events.list_after(conn, Tenant(actor.tenant_id), after_id, limit)
+        rows = events.list_after(conn, scope_of(actor), after_id, limit)
     lines = [EventLine(**{name: row._mapping[name] for name in _FIELDS}) for row in rows]
     return [line for line in lines if may_see(actor, line)]
 

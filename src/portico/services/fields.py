@@ -282,6 +282,11 @@ FIELDS: Mapping[str, Mapping[str, Spec]] = {
     "roles": {
         "name": NAME,
         "areas": Spec("Console", f'Area → "view" or "edit". Areas: {", ".join(AREAS)}.'),
+        "restricted": Spec(
+            "Only some pools and centers", "The console shows and changes only those below, and their desktops."
+        ),
+        "pools": Spec("Pools", "With the pools below them."),
+        "centers": Spec("Centers", "With their images, and all their desktops."),
         "may_log_in": Spec("May log in to the portal"),
         "may_release": Spec("May release desktops"),
         "may_power": Spec("May restart desktops"),

@@ -24,7 +24,7 @@ from portico.services import (
     shadowing,
 )
 from portico.services.broker import Broker
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.services.session_policy import plan_of, policy_of, watermark_of
 from portico.services.sessions import hash_secret
 from portico.store import connections, events, fleet, outbox, users
@@ -368,10 +368,10 @@ def control(broker: Broker, gateway: GatewayId, after: int) -> dict[str, Any]:
 
 def close_connection(broker: Broker, actor: Actor, connection_id: str) -> None:
     """End somebody's connection at once, as an administrator."""
-    require(actor, "sessions", Level.EDIT)
+    require(actor, "sessions", Level.EDIT, narrowed=True)
     with broker.db.write() as conn:
-        row = connections.find(conn, _SCOPE, connection_id)
-        if row is None or row.tenant_id != actor.tenant_id:
+        row = connections.find(conn, scope_of(actor), connection_id)
+        if row is None:
             raise NotFound("There is no such connection.")
         endings.close_connections(broker, conn, row.assignment_id, "closed.by_administrator")
 

@@ -7,8 +7,9 @@ from sqlalchemy import ColumnElement, Connection, Table, select
 
 from portico.domain.access import Actor
 from portico.services.broker import Broker
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.store import tables as t
+from portico.store.scope import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Way:
 
 def steps(broker: Broker, actor: Actor) -> Way:
     """Return how far the actor's tenant is: a fixed number of statements. Raises Denied."""
-    require(actor, "desktops")
+    require(actor, "desktops", narrowed=True)
     lines, policies = t.pool_assignments.c, t.policies.c
     with broker.db.read() as conn:
         images = _ids(conn, actor, t.images, t.images.c.deleted_at.is_(None))
@@ -47,4 +48,4 @@ def steps(broker: Broker, actor: Actor) -> Way:
 
 
 def _ids(conn: Connection, actor: Actor, table: Table, *conditions: ColumnElement[bool]) -> list[str]:
-    return list(conn.scalars(select(table.c.id).where(table.c.tenant_id == actor.tenant_id, *conditions).limit(50)))
+    return list(conn.scalars(select(table.c.id).where(within(scope_of(actor), table), *conditions).limit(50)))

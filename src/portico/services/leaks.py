@@ -18,13 +18,13 @@ from portico.services.broker import Broker
 from portico.services.changes import announce
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.services.queueing import enqueue
 from portico.store import centers, desktops, events
 from portico.store import leaks as store
 from portico.store.centers import Center
 from portico.store.records import desktop as record
-from portico.store.scope import System, Tenant
+from portico.store.scope import System
 
 MACHINE = "machine.unknown"  # what inventory says of a machine at once
 PART = "leak.found"
@@ -127,7 +127,7 @@ def adopt(broker: Broker, actor: Actor, leak_id: str) -> str:
     if not rules.may_adopt(row.kind, row.reason["code"]):
         raise Conflict("Its desktop has another machine. Delete this one, or keep it.")
     with broker.db.read() as conn:
-        center = centers.get(conn, Tenant(actor.tenant_id), row.center_id)
+        center = centers.get(conn, scope_of(actor), row.center_id)
     seen = open_cloud(broker, center).look(row.external_id) if center else None
     with broker.db.write() as conn:
         if center is not None and seen is not None:
@@ -213,9 +213,9 @@ def _may_yet_need(desktop: Desktop, ended_at: Any) -> bool:
 
 
 def _leak(broker: Broker, actor: Actor, leak_id: str) -> Any:
-    require(actor, "centers", Level.EDIT)
+    require(actor, "centers", Level.EDIT, narrowed=True)
     with broker.db.read() as conn:
-        row = store.get(conn, Tenant(actor.tenant_id), leak_id)
+        row = store.get(conn, scope_of(actor), leak_id)
     if row is None:
         raise NotFound("There is no such leak. Perhaps it is gone already.")
     return row

@@ -11,7 +11,9 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, false, func, or_
 
 from portico.domain.access import Actor, may
 from portico.errors import Invalid
+from portico.services.guards import scope_of
 from portico.services.nouns import Noun
+from portico.store.scope import within
 from portico.store.tables import users
 from portico.store.types import UTCDateTime
 
@@ -51,6 +53,8 @@ class Rows:
 def reach(noun: Noun, actor: Actor) -> ColumnElement[bool]:
     """Return the condition for the rows of a noun that the actor reaches at all, deleted ones included."""
     columns = noun.table.c
+    if actor.reach is not None and noun.reach != "own":
+        return within(scope_of(actor), noun.table)
     if noun.reach == "deployment":
         return true()
     if noun.reach == "own":

@@ -8,8 +8,10 @@ from sqlalchemy import select
 
 from portico.domain.access import Actor
 from portico.services.broker import Broker
+from portico.services.guards import scope_of
 from portico.services.nouns import NOUNS
 from portico.store import tables as t
+from portico.store.scope import within
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,9 @@ def names(broker: Broker, actor: Actor, wanted: Mapping[str, Collection[str]]) -
         for noun, ids in wanted.items():
             columns = NOUNS[noun].table.c
             label = columns.login_name if noun == "users" else columns.name
-            mine = (columns.tenant_id == actor.tenant_id) | columns.tenant_id.is_(None)
+            mine: Any = (columns.tenant_id == actor.tenant_id) | columns.tenant_id.is_(None)
+            if actor.reach is not None and noun != "users":  # who is at work on its desktops, a restricted role sees
+                mine = within(scope_of(actor), NOUNS[noun].table)
             gone = columns.deleted_at if "deleted_at" in columns else None
             query = select(columns.id, label.label("label"), *([gone.label("gone")] if gone is not None else []))
             for row in conn.execute(query.where(columns.id.in_(set(ids)), mine)):

@@ -7,16 +7,17 @@ from portico.domain.jobs import OfPool
 from portico.errors import NotFound
 from portico.services.broker import Broker
 from portico.services.changes import announce
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.services.queueing import enqueue
 from portico.store import sessions
 from portico.store import tables as t
+from portico.store.scope import within
 
 
 def refill(broker: Broker, actor: Actor, pool_id: str) -> str:
     """Have a pool's limits looked at now, also when errors had stopped it; returns the job's id. Raises NotFound, Denied."""
-    require(actor, "pools", Level.EDIT)
-    mine = (t.pools.c.id == pool_id) & (t.pools.c.tenant_id == actor.tenant_id) & t.pools.c.deleted_at.is_(None)
+    require(actor, "pools", Level.EDIT, narrowed=True)
+    mine = (t.pools.c.id == pool_id) & within(scope_of(actor), t.pools) & t.pools.c.deleted_at.is_(None)
     again = {"failures_in_row": 0, "stopped_reason": "", "paused_until": None}
     with broker.db.write() as conn:
         if conn.execute(update(t.pools).where(mine).values(again)).rowcount != 1:

@@ -9,7 +9,7 @@ from portico.domain.access import Actor
 from portico.domain.model import Pool, PoolCounts, Reason
 from portico.errors import NotFound
 from portico.services.broker import Broker
-from portico.services.guards import require
+from portico.services.guards import own_pools, require, scope_of
 from portico.store import centers, jobs, leaks, pools, summaries, waiting
 from portico.store.scope import Tenant
 
@@ -57,16 +57,15 @@ class Overview:
 
 def overview(broker: Broker, actor: Actor) -> Overview:
     """Return the overview of the actor's tenant: a fixed number of statements."""
-    require(actor, "desktops")
-    now, scope = broker.now(), Tenant(actor.tenant_id)
+    require(actor, "desktops", narrowed=True)
+    now, scope = broker.now(), scope_of(actor)
     snapshot = broker.snapshots.get()
-    mine = [pool for pool in snapshot.pools.values() if pool.tenant_id == actor.tenant_id]
+    mine = own_pools(snapshot.pools, actor)
     with broker.db.read() as conn:
         use = summaries.desktops_by_use(conn, scope)
         logins = summaries.logins_since(conn, scope, now - timedelta(days=1))
         counts = pools.get_counts(conn, [pool.id for pool in mine])
-        brokers = tuple(_node(row, row.hostname, now) for row in summaries.list_brokers(conn))
-        gateways = tuple(_node(row, row.name, now) for row in summaries.list_gateways(conn))
+        brokers, gateways = _nodes(conn, now) if scope.reach is None else ((), ())
         attention = (*_attention(conn, scope, gateways), *_without_image(mine, centers.deleted_images(conn, scope)))
         states = jobs.count_by_state(conn, scope)
         carried = summaries.open_connections(conn, scope)
@@ -83,6 +82,12 @@ def overview(broker: Broker, actor: Actor) -> Overview:
         brokers=tuple(node for node in brokers if node.alive),
         gateways=gateways,
     )
+
+
+def _nodes(conn: Any, now: datetime) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    """Return the brokers and gateways, which are the deployment's."""
+    brokers = tuple(_node(row, row.hostname, now) for row in summaries.list_brokers(conn))
+    return brokers, tuple(_node(row, row.name, now) for row in summaries.list_gateways(conn))
 
 
 def _node(row: Any, name: str, now: datetime) -> Node:
@@ -113,6 +118,8 @@ def _attention(conn: Any, scope: Tenant, gateways: tuple[Node, ...]) -> list[Att
     for row in leaks.count_open(conn, scope):
         reason = Reason("leaks.open", {"center": row.name, "count": row.number})
         found.append(Attention("warning", reason, f"/admin/leaks?q=center:{row.id}"))
+    if scope.reach is not None:
+        return found  # What follows is about the tenant and the deployment.
     if number := waiting.count_waiting(conn, scope.id):
         found.append(
             Attention("warning", Reason("agents.waiting", {"number": number}), "/admin/waiting-agents?q=state:waiting")
@@ -137,7 +144,7 @@ def _without_image(mine: list[Pool], deleted: Mapping[tuple[str, str], str]) -> 
 
 def pool_counts(broker: Broker, actor: Actor, pool_id: str) -> PoolCounts:
     """Return a pool's counts of the last refresh (at most one cadence old)."""
-    require(actor, "pools")
+    require(actor, "pools", narrowed=True)
     _pool(broker, actor, pool_id)
     with broker.db.read() as conn:
         return pools.get_counts(conn, [pool_id]).get(pool_id, PoolCounts())
@@ -145,7 +152,7 @@ def pool_counts(broker: Broker, actor: Actor, pool_id: str) -> PoolCounts:
 
 def pool_history(broker: Broker, actor: Actor, pool_id: str, hours: int) -> list[tuple[datetime, PoolCounts]]:
     """Return a pool's counts over the last hours, oldest first."""
-    require(actor, "pools")
+    require(actor, "pools", narrowed=True)
     _pool(broker, actor, pool_id)
     with broker.db.read() as conn:
         rows = summaries.history(conn, pool_id, broker.now() - timedelta(hours=hours))
@@ -154,5 +161,5 @@ def pool_history(broker: Broker, actor: Actor, pool_id: str, hours: int) -> list
 
 def _pool(broker: Broker, actor: Actor, pool_id: str) -> None:
     with broker.db.read() as conn:
-        if pools.get(conn, Tenant(actor.tenant_id), pool_id) is None:
+        if pools.get(conn, scope_of(actor), pool_id) is None:
             raise NotFound("There is no such pool.")

@@ -11,9 +11,8 @@ from portico.domain.windows import Change, limits_at, next_change
 from portico.errors import NotFound
 from portico.services.broker import Broker
 from portico.services.configure_settings import value_of
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.store import pools
-from portico.store.scope import Tenant
 
 
 def zone_of(conn: Connection, tenant_id: str, name: str) -> tzinfo:
@@ -42,9 +41,9 @@ def change_of(broker: Broker, conn: Connection, pool: Pool) -> Change | None:
 
 def outlook(broker: Broker, actor: Actor, pool_id: str) -> tuple[ProvisionLimits, Change | None]:
     """Return the limits that hold now and when others do, for whoever may see pools. Raises Denied, NotFound."""
-    require(actor, "pools")
+    require(actor, "pools", narrowed=True)
     with broker.db.read() as conn:
-        pool = pools.get(conn, Tenant(actor.tenant_id), pool_id)
+        pool = pools.get(conn, scope_of(actor), pool_id)
         if pool is None:
             raise NotFound("There is no such pool. Perhaps it was deleted.")
         return limits_now(broker, conn, pool), change_of(broker, conn, pool)

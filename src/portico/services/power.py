@@ -11,7 +11,7 @@ from portico.services import deletion
 from portico.services.broker import Broker
 from portico.services.claims import Claim
 from portico.services.clouds import open_cloud
-from portico.services.guards import require, require_portal
+from portico.services.guards import require, require_portal, scope_of
 from portico.services.queueing import enqueue
 from portico.services.sessions import SignedIn
 from portico.store import assignments, centers, desktops, events
@@ -33,8 +33,8 @@ MEANWHILE = {
 
 def power(broker: Broker, actor: Actor, desktop_id: str, action: PowerAction) -> str:
     """Order a power action as an administrator; returns the job's id. Raises CloudRefused where the cloud lacks it."""
-    require(actor, "desktops", Level.EDIT)
-    desktop = _desktop(broker, actor.tenant_id, desktop_id)
+    require(actor, "desktops", Level.EDIT, narrowed=True)
+    desktop = _desktop(broker, scope_of(actor), desktop_id)
     return _order(broker, desktop, action, actor.login_name)
 
 
@@ -48,12 +48,14 @@ def own_power(broker: Broker, me: SignedIn, assignment_id: str, action: PowerAct
     line = broker.snapshots.get().pool_assignments.get(assignment.pool_assignment_id or "")
     if action not in OWN_ACTIONS or not (me.role.may_power and line is not None and line.power_buttons):
         raise Denied("Your administrator does not let you control the power of this desktop.")
-    return _order(broker, _desktop(broker, me.user.tenant_id, assignment.desktop_id), action, me.user.login_name)
+    return _order(
+        broker, _desktop(broker, Tenant(me.user.tenant_id), assignment.desktop_id), action, me.user.login_name
+    )
 
 
-def _desktop(broker: Broker, tenant_id: str, desktop_id: str) -> Desktop:
+def _desktop(broker: Broker, scope: Tenant, desktop_id: str) -> Desktop:
     with broker.db.read() as conn:
-        desktop = desktops.get(conn, Tenant(tenant_id), desktop_id)
+        desktop = desktops.get(conn, scope, desktop_id)
     if desktop is None or desktop.status is Status.DELETED:
         raise NotFound("There is no such desktop.")
     return desktop
@@ -131,8 +133,8 @@ def _note(broker: Broker, desktop: Desktop, action: PowerAction, detail: str) ->
 
 def delete_desktop(broker: Broker, actor: Actor, desktop_id: str) -> str:
     """Delete a desktop's machine, where it may be deleted; returns the job's id. Raises Conflict, Denied."""
-    require(actor, "desktops", Level.EDIT)
-    desktop = _desktop(broker, actor.tenant_id, desktop_id)
+    require(actor, "desktops", Level.EDIT, narrowed=True)
+    desktop = _desktop(broker, scope_of(actor), desktop_id)
     if not desktop.deletable:
         raise Conflict("This desktop is not marked as deletable. Allow it in its settings first.")
     if desktop.used_seats:
@@ -150,8 +152,8 @@ def delete_desktop(broker: Broker, actor: Actor, desktop_id: str) -> str:
 
 def set_status(broker: Broker, actor: Actor, desktop_id: str, available: bool) -> None:
     """Make a desktop available for offers, or not."""
-    require(actor, "desktops", Level.EDIT)
-    desktop = _desktop(broker, actor.tenant_id, desktop_id)
+    require(actor, "desktops", Level.EDIT, narrowed=True)
+    desktop = _desktop(broker, scope_of(actor), desktop_id)
     if desktop.status is Status.DUPLICATE:
         raise Conflict("Another center has this machine as well, and it is offered there. Change it there.")
     status = Status.AVAILABLE if available else Status.UNAVAILABLE

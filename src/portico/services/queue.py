@@ -8,15 +8,14 @@ from portico.domain.access import Actor, Level
 from portico.domain.jobs import KINDS, from_json
 from portico.errors import Conflict, NotFound
 from portico.services.broker import Broker
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.services.queueing import enqueue
 from portico.store import events, jobs
-from portico.store.scope import Tenant
 
 
 def cancel(broker: Broker, actor: Actor, job_id: str) -> None:
     """Cancel a job that waits. Raises Conflict when it runs or has ended."""
-    require(actor, "jobs", Level.EDIT)
+    require(actor, "jobs", Level.EDIT, narrowed=True)
     with broker.db.write() as conn:
         row = _job(conn, actor, job_id)
         if not jobs.cancel(conn, job_id, broker.now()):
@@ -26,7 +25,7 @@ def cancel(broker: Broker, actor: Actor, job_id: str) -> None:
 
 def retry(broker: Broker, actor: Actor, job_id: str) -> None:
     """Queue a failed or cancelled job again. Raises Conflict when it waits, runs or is done."""
-    require(actor, "jobs", Level.EDIT)
+    require(actor, "jobs", Level.EDIT, narrowed=True)
     with broker.db.write() as conn:
         row = _job(conn, actor, job_id)
         if row.state not in (jobs.FAILED, jobs.CANCELLED) or row.kind not in KINDS:
@@ -36,7 +35,7 @@ def retry(broker: Broker, actor: Actor, job_id: str) -> None:
 
 
 def _job(conn: Connection, actor: Actor, job_id: str) -> Any:
-    row = jobs.get(conn, Tenant(actor.tenant_id), job_id)
+    row = jobs.get(conn, scope_of(actor), job_id)
     if row is None:
         raise NotFound("There is no such job.")
     return row

@@ -16,9 +16,9 @@ from portico.domain.access import Actor
 from portico.domain.model import ProtocolPlan
 from portico.errors import Conflict, NotFound, PorticoError
 from portico.services.broker import Broker
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.store import events, recordings
-from portico.store.scope import System, Tenant
+from portico.store.scope import System
 from portico.wire.recordings import BadRecording, Opener
 
 log = logs.get(__name__)
@@ -127,9 +127,9 @@ def _is_complete(broker: Broker, row: Any, path: Path) -> bool:
 
 def open_plain(broker: Broker, actor: Actor, recording_id: str) -> Plain:
     """Open a recording for reading, and note who did. Raises Denied, NotFound, Conflict when it is not here yet."""
-    require(actor, "recordings")
+    require(actor, "recordings", narrowed=True)
     with broker.db.read() as conn:
-        row = recordings.find(conn, Tenant(actor.tenant_id), recording_id)
+        row = recordings.find(conn, scope_of(actor), recording_id)
     private = broker.keys.recording_private(actor.tenant_id)
     if row is None or private is None:
         raise NotFound("There is no such recording.")

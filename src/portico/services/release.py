@@ -14,7 +14,7 @@ from portico.errors import AgentUnreachable, Denied, NotFound
 from portico.services import agent_channel, deletion, endings, evidence, idleness, settling
 from portico.services.broker import Broker
 from portico.services.claims import Claim
-from portico.services.guards import require, require_portal
+from portico.services.guards import require, require_portal, scope_of
 from portico.services.queueing import When, enqueue
 from portico.services.sessions import SignedIn
 from portico.store import assignments, desktops, events
@@ -43,9 +43,9 @@ def release(broker: Broker, me: SignedIn, assignment_id: str) -> None:
 
 def release_desktop(broker: Broker, actor: Actor, desktop_id: str) -> None:
     """Take a desktop back from whoever has it, as an administrator."""
-    require(actor, "desktops", Level.EDIT)
+    require(actor, "desktops", Level.EDIT, narrowed=True)
     with broker.db.read() as conn:
-        if desktops.get(conn, Tenant(actor.tenant_id), desktop_id) is None:
+        if desktops.get(conn, scope_of(actor), desktop_id) is None:
             raise NotFound("There is no such desktop.")
         live = assignments.list_live_of_desktop(conn, desktop_id)
     for row in live:

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from portico import logs
-from portico.domain.access import Actor, narrowed
+from portico.domain.access import Actor, narrowed, reach_of
 from portico.domain.directories import LOCAL
 from portico.domain.model import Client, Policy, Role, User
 from portico.errors import Invalid, NotFound
@@ -236,7 +236,7 @@ def _signed_in(
     return SignedIn(
         session_id=session_id,
         user=user,
-        actor=Actor(user.id, user.login_name, user.tenant_id, role, session_id),
+        actor=Actor(user.id, user.login_name, user.tenant_id, role, session_id, reach_of(role, snapshot.pools)),
         role=role,
         policy=snapshot.policy_of(user.tenant_id, policy_id),
         client_address=address,

@@ -13,7 +13,7 @@ from portico.services import connect, entry_tickets, reach
 from portico.services.broker import Broker
 from portico.services.changes import announce
 from portico.services.entry_tickets import Way
-from portico.services.guards import require, require_portal
+from portico.services.guards import require, require_portal, scope_of
 from portico.services.session_policy import plan_of
 from portico.services.sessions import SignedIn
 from portico.store import connections, events, fleet, outbox, shadows, users
@@ -56,10 +56,10 @@ def ask(broker: Broker, actor: Actor, connection_id: str, mode: str) -> str:
     """Ask the person whether one may join; returns the shadow's id. Raises Denied, NotFound, Invalid, Conflict."""
     if mode not in MODES:
         raise Invalid("There is no such way to join a session.", {"mode": "Choose view or control."})
-    require(actor, "shadowing", MODES[mode])
+    require(actor, "shadowing", MODES[mode], narrowed=True)
     now, shadow_id = broker.now(), broker.new_id()
     with broker.db.write() as conn:
-        row = connections.find(conn, Tenant(actor.tenant_id), connection_id)
+        row = connections.find(conn, scope_of(actor), connection_id)
         if row is None or row.state != "open" or not row.gateway_id:
             raise NotFound("There is no such session any more.")
         if row.user_id == actor.user_id:
@@ -206,10 +206,10 @@ def _entry(broker: Broker, row: Any, connection: Any, code: str) -> events.Entry
 
 
 def _mine(broker: Broker, actor: Actor, shadow_id: str) -> tuple[Any, Any]:
-    require(actor, "shadowing")
+    require(actor, "shadowing", narrowed=True)
     with broker.db.read() as conn:
-        row = shadows.find(conn, Tenant(actor.tenant_id), shadow_id)
-        connection = connections.find(conn, Tenant(actor.tenant_id), row.connection_id) if row else None
+        row = shadows.find(conn, scope_of(actor), shadow_id)
+        connection = connections.find(conn, scope_of(actor), row.connection_id) if row else None
     if row is None or connection is None or row.helper_id != actor.user_id:
         raise NotFound("There is no such visit.")
     return row, connection

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, func, select
 from portico.domain.access import Actor
 from portico.domain.model import PoolCounts
 from portico.services.broker import Broker
-from portico.services.guards import require
+from portico.services.guards import own_pools, require, scope_of
 from portico.store import pools
 from portico.store import tables as t
+from portico.store.scope import within
 
 STEP = timedelta(minutes=5)  # the cadence of pool_history_stats
 SAMPLES = 5_000  # of one measure: more would not move a percentile
@@ -41,10 +42,10 @@ class Day:
 
 def day(broker: Broker, actor: Actor) -> Day:
     """Return how the last 24 hours went, in a fixed number of statements. Raises Denied."""
-    require(actor, "desktops")
+    require(actor, "desktops", narrowed=True)
     now = broker.now()
     since = now - timedelta(days=1)
-    mine = [pool.id for pool in broker.snapshots.get().pools.values() if pool.tenant_id == actor.tenant_id]
+    mine = [pool.id for pool in own_pools(broker.snapshots.get().pools, actor)]
     with broker.db.read() as conn:
         h = t.pool_history.c
         rows = conn.execute(select(h.pool_id, h.at, h.counts).where(h.pool_id.in_(mine), h.at >= since).order_by(h.at))
@@ -89,7 +90,7 @@ def _total(counts: Mapping[str, PoolCounts]) -> PoolCounts:
 
 def _made(conn: Connection, actor: Actor, since: datetime) -> list[float]:
     e = t.events.c
-    query = select(e.params).where(e.tenant_id == actor.tenant_id, e.code == "desktop.ready", e.at >= since)
+    query = select(e.params).where(within(scope_of(actor), t.events), e.code == "desktop.ready", e.at >= since)
     rows = conn.scalars(query.order_by(e.id.desc()).limit(SAMPLES))
     return [float(params["seconds"]) for params in rows if isinstance((params or {}).get("seconds"), int | float)]
 
@@ -97,7 +98,7 @@ def _made(conn: Connection, actor: Actor, since: datetime) -> list[float]:
 def _opened(conn: Connection, actor: Actor, since: datetime) -> list[float]:
     c = t.connections.c
     query = select(c.created_at, c.opened_at).where(
-        c.tenant_id == actor.tenant_id, c.created_at >= since, c.opened_at.is_not(None)
+        within(scope_of(actor), t.connections), c.created_at >= since, c.opened_at.is_not(None)
     )
     rows = conn.execute(query.order_by(c.created_at.desc()).limit(SAMPLES))
     return [(row.opened_at - row.created_at).total_seconds() for row in rows]
@@ -105,7 +106,7 @@ def _opened(conn: Connection, actor: Actor, since: datetime) -> list[float]:
 
 def _logins(conn: Connection, actor: Actor, since: datetime) -> tuple[int, dict[str, int]]:
     e = t.events.c
-    mine: Any = (e.tenant_id == actor.tenant_id) & (e.at >= since)
+    mine: Any = within(scope_of(actor), t.events) & (e.at >= since)
     well = conn.scalar(select(func.count()).select_from(t.events).where(mine, e.code == "login.ok")) or 0
     reasons = conn.scalars(select(e.reason).where(mine, e.code == "login.refused").order_by(e.id.desc()).limit(SAMPLES))
     return well, dict(Counter(str((reason or {}).get("code", "unknown")) for reason in reasons).most_common())

@@ -6,9 +6,8 @@ from portico.errors import CloudRefused, Invalid, NotFound
 from portico.ports.cloud import Usage
 from portico.services.broker import Broker
 from portico.services.clouds import open_cloud
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.store import centers
-from portico.store.scope import Tenant
 
 MOST_MONTHS = 24
 
@@ -18,13 +17,13 @@ def by_month(broker: Broker, actor: Actor, center_id: str, number: int = 3) -> t
 
     Raises Invalid naming `months`, NotFound, Denied, CloudRefused where it is not counted, CloudError.
     """
-    require(actor, "centers", Level.VIEW)
+    require(actor, "centers", Level.VIEW, narrowed=True)
     if not 1 <= number <= MOST_MONTHS:
         raise Invalid(
             "So many months cannot be asked for.", {"months": f"Give a number of months from 1 to {MOST_MONTHS}."}
         )
     with broker.db.read() as conn:
-        center = centers.get(conn, Tenant(actor.tenant_id), center_id)
+        center = centers.get(conn, scope_of(actor), center_id)
     if center is None:
         raise NotFound("There is no such center.")
     cloud = open_cloud(broker, center)

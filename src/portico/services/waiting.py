@@ -16,7 +16,7 @@ from portico.errors import Conflict, Denied, Invalid, NotFound, RateLimited
 from portico.services import agents as enrolment
 from portico.services import configure, instances
 from portico.services.broker import Broker
-from portico.services.guards import require
+from portico.services.guards import require, scope_of
 from portico.services.sessions import hash_secret
 from portico.store import agents, desktops, events, waiting
 from portico.store.records import desktop as record
@@ -159,7 +159,7 @@ def admit(broker: Broker, actor: Actor, waiting_id: str, desktop_id: str | None 
 
     Without `desktop_id` it is the desktop whose machine has the agent's UUID.
     """
-    require(actor, "desktops", Level.EDIT)
+    require(actor, "desktops", Level.EDIT, narrowed=True)
     row = configure.get_item(broker, actor, "waiting-agents", waiting_id)
     with broker.db.write() as conn:
         desktop = _meant(conn, actor, row["instance_id"], desktop_id)
@@ -168,12 +168,12 @@ def admit(broker: Broker, actor: Actor, waiting_id: str, desktop_id: str | None 
 
 def _meant(conn: Connection, actor: Actor, instance_id: str, desktop_id: str | None) -> Desktop:
     if desktop_id is not None:
-        row = desktops.get_row(conn, Tenant(actor.tenant_id), desktop_id)
+        row = desktops.get_row(conn, scope_of(actor), desktop_id)
         if row is None or row.deleted_at is not None:
             raise NotFound("There is no such desktop.")
         return record(row)
     rows = waiting.candidates(conn, instance_id) if instance_id else []
-    found = [one for one in rows if one.tenant_id == actor.tenant_id]
+    found = [one for one in rows if one.tenant_id == actor.tenant_id and desktops.get(conn, scope_of(actor), one.id)]
     if len(found) != 1:
         raise Conflict("No center lists just one machine with this agent's UUID. Scan the center, or name the desktop.")
     return record(found[0])
@@ -181,7 +181,7 @@ def _meant(conn: Connection, actor: Actor, instance_id: str, desktop_id: str | N
 
 def refuse(broker: Broker, actor: Actor, waiting_id: str) -> None:
     """Refuse a waiting agent: nobody is asked about it again until it falls silent for a day. Raises NotFound, Conflict, Denied."""
-    require(actor, "desktops", Level.EDIT)
+    require(actor, "desktops", Level.EDIT, narrowed=True)
     row = configure.get_item(broker, actor, "waiting-agents", waiting_id)
     with broker.db.write() as conn:
         if not waiting.change(conn, row["id"], ("waiting",), state="refused"):

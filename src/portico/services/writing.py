@@ -1,6 +1,7 @@
 """What is particular to a noun when it is written; the base class does what most nouns need."""
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from portico.services.broker import Broker
 from portico.services.listing import there
 from portico.services.nouns import Noun
 from portico.store import tables as t
+from portico.store.narrowing import in_reach
 from portico.store.records import adapter
 from portico.wire.networks import networks
 
@@ -123,9 +125,16 @@ def missing(write: Write, table: Table, wanted: Mapping[str, str | None], what: 
     }
 
 
-def existing(write: Write, table: Table, ids: Iterable[str]) -> set[str]:
-    """Return those of the ids that stand in a table of the same tenant and are not deleted."""
+def existing(write: Write, table: Table, ids: Collection[str]) -> set[str]:
+    """Return those of the ids that stand in a table of the same tenant and are not deleted.
+
+    A restricted role adds nothing out of its reach; what somebody else put there may stay.
+    """
     here = [table.c.id.in_(list(ids)), table.c.tenant_id == write.actor.tenant_id]
+    if write.actor.reach is not None:
+        standing = json.dumps(write.old.body) if write.old is not None else ""
+        kept = [id for id in ids if f'"{id}"' in standing]
+        here.append(in_reach(write.actor.reach, table) | table.c.id.in_(kept))
     if "deleted_at" in table.c:
         here.append(table.c.deleted_at.is_(None))
     return set(write.conn.scalars(select(table.c.id).where(*here)))

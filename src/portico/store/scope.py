@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Table, true
+from sqlalchemy import ColumnElement, Table, and_, true
+
+from portico.domain.access import Reach
+from portico.store.narrowing import in_reach
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """One tenant's rows."""
+    """One tenant's rows; with a reach, only those that a restricted role handles."""
 
     id: str
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,5 +29,6 @@ Scope = Tenant | System
 def within(scope: Scope, table: Table) -> ColumnElement[bool]:
     """Return the condition that keeps a query inside the scope."""
     if isinstance(scope, Tenant):
-        return table.c.tenant_id == scope.id
+        mine = table.c.tenant_id == scope.id
+        return mine if scope.reach is None else and_(mine, in_reach(scope.reach, table))
     return true()

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -97,6 +97,18 @@ def read(form: FormData, widgets: Iterable[Widget]) -> tuple[dict[str, Any], dic
 def fill(widgets: Iterable[Widget], data: Mapping[str, Any], errors: Mapping[str, str]) -> tuple[Widget, ...]:
     """Return the widgets with their values and errors."""
     return tuple(_filled(widget, data, errors) for widget in widgets)
+
+
+def keeping(widgets: Iterable[Widget], names: Container[str], label: str) -> tuple[Widget, ...]:
+    """Return the widgets with what stands in a menu among its options, so that saving keeps what one cannot choose."""
+    return tuple(_keeping(widget, label) if widget.name in names else widget for widget in widgets)
+
+
+def _keeping(widget: Widget, label: str) -> Widget:
+    standing = widget.value if isinstance(widget.value, list | tuple) else (widget.value,)
+    known = {option.value for option in widget.options}
+    more = tuple(Option(str(value), label) for value in standing if value and value not in known)
+    return replace(widget, options=(*widget.options, *more))
 
 
 def lines_of(form: FormData, name: str, columns: Sequence[Widget]) -> list[dict[str, Any]]:

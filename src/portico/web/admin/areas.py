@@ -302,10 +302,10 @@ _AREAS = (
         N_("A role says what its people may do in the portal, and how far they reach into this console."),
         (_name(), Column("may_log_in", N_("Portal"), "flag", sorts=False), Column("may_release", N_("Give back"), "flag", sorts=False),
          Column("may_power", N_("Restart"), "flag", sorts=False), Column("may_use_api", N_("API"), "flag", sorts=False),
-         Column("builtin", N_("Built in"), "flag", sorts=False)),
+         Column("reach", N_("Reach"), sorts=False), Column("builtin", N_("Built in"), "flag", sorts=False)),
         (Section(N_("Role"), ("name",)), Section(N_("In the portal"), ("may_log_in", "may_release", "may_power", "may_use_api")), Section(N_("Second factor"), ("second_factor_required", "radius_id", "radius_or_own")),
          Section(N_("On the desktop"), ("may_administer_desktop", "may_join_rdp_users")),
-         Section(N_("In the console"), ("areas",))),
+         Section(N_("In the console"), ("areas", "restricted", "pools", "centers"))),
         create=N_("Create role"), deletes=True, facts=("may_log_in", "builtin"), topics="roles",
     ),
     Area(

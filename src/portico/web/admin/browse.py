@@ -82,7 +82,7 @@ def browse(
         link=lambda **more: link(request, **more),
         realms=reach.realms(broker, me.actor) if noun == "gateways" else [],
         publisher=broker.keys if noun == "gateways" else None,
-        bulk=BULK if area.bulk and access.may(me.actor, area.access, access.Level.EDIT) else {},
+        bulk=BULK if area.bulk and access.may_handle(me.actor, area.noun, area.access, access.Level.EDIT) else {},
     )
 
 

@@ -40,7 +40,7 @@ REFERENCES = {
 
 def options_of(broker: Broker, actor: Actor, noun: str) -> tuple[Option, ...]:
     """Return the items of a noun as a menu, by name; nothing when the role does not reach it."""
-    if not access.may(actor, AREAS[noun].access):
+    if not access.may_handle(actor, noun, AREAS[noun].access):
         return ()
     items = configure.list_items(broker, actor, noun, Query(limit=ALL, sort=AREAS[noun].sort)).items
     return tuple(Option(item["id"], title_of(noun, item)) for item in items)
@@ -75,7 +75,21 @@ def with_names(broker: Broker, actor: Actor, area: Area, items: Sequence[Mapping
         if area.noun in ("gateways", "brokers"):
             row["alive"] = is_alive(as_time(item.get("heartbeat_at")), broker.now())
         rows.append(row)
+    if area.noun == "roles":
+        _with_reach(broker, actor, rows)
     return with_targets(broker, actor, rows) if area.noun == "jobs" else rows
+
+
+def _with_reach(broker: Broker, actor: Actor, roles: Sequence[dict[str, Any]]) -> None:
+    """Add what roles are restricted to, by name: two statements."""
+    wanted = {noun: {id for role in roles for id in role[noun]} for noun in ("pools", "centers")}
+    known = naming.names(broker, actor, wanted)
+    for role in roles:
+        keys = [(noun, id) for noun in wanted for id in role[noun]]
+        names = [known[key].name for key in keys if key in known]
+        role["reach"] = (
+            (", ".join(names) or translate(N_("Nothing"))) if role["restricted"] else translate(N_("Everything"))
+        )
 
 
 def with_targets(broker: Broker, actor: Actor, jobs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -102,7 +116,7 @@ def of_deployment(broker: Broker) -> dict[str, Any]:
 
 def linked(actor: Actor, noun: str, id: str, named: Named) -> Markup:
     """Return a name as a link to its object, or plain when it is gone or out of the role's reach."""
-    if not named.is_there or not access.may(actor, AREAS[noun].access):
+    if not named.is_there or not access.may_handle(actor, noun, AREAS[noun].access):
         return Markup('<b class="named">{}</b>').format(named.name)
     return Markup('<a href="/admin/{}/{}">{}</a>').format(noun, id, named.name)
 

@@ -19,7 +19,7 @@ from portico.web.admin import cells
 from portico.web.admin.areas import AREAS, Area
 from portico.web.admin.frame import area_of, console
 from portico.web.admin.kinds import KINDS
-from portico.web.admin.layouts import KINDED, LINES, Layout, layout
+from portico.web.admin.layouts import KINDED, LINES, MENUS, Layout, layout
 from portico.web.admin.preview import CHANGED, DELETED
 from portico.web.guard import PageRoute, administrator, posted, see
 from portico.web.rendering import N_, broker_of, speak, translate
@@ -68,7 +68,7 @@ def show_new(
 ) -> Response:
     """Show the form of something new; a center's kind is asked first."""
     area = area_of(me, noun, access.Level.EDIT)
-    if not area.create:
+    if not area.create or not access.may_make(me.actor, noun):
         raise Invalid(N_("Nothing of this kind is made by hand."))
     if noun in KINDED and not kind:
         known = sorted(
@@ -165,6 +165,9 @@ def form_context(
     """Return what the form's template needs: filled sections, errors, and errors that no field shows."""
     made = layout(broker_of(request), me.actor, area, item)
     sections = [(section, forms.fill(widgets, item, errors)) for section, widgets in made.sections]
+    if me.actor.reach is not None:
+        away = N_("Out of your reach")
+        sections = [(section, forms.keeping(widgets, MENUS, translate(away))) for section, widgets in sections]
     shown = {widget.name for _, widgets in sections for widget in widgets}
     shown |= {cell.name for _, widgets in sections for widget in widgets for line in widget.lines for cell in line}
     loose = [text for name, text in errors.items() if name not in shown]

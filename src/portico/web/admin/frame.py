@@ -42,7 +42,7 @@ def area_of(me: SignedIn, noun: str, level: access.Level = access.Level.VIEW) ->
     area = AREAS.get(noun)
     if area is None:
         raise NotFound(N_("The console has no such page."))
-    if not access.may(me.actor, area.access, level):
+    if not access.may_handle(me.actor, area.noun, area.access, level):
         raise Denied(N_("Your role does not reach this area of the console."))
     return area
 
@@ -58,7 +58,9 @@ def console(
         "note": NOTES.get(request.query_params.get("done", ""), ""),
         "undo": request.query_params.get("undo", "")[:100],
         "counted": request.query_params.get("count", ""),
-        "can_edit": bool(area and access.may(me.actor, area.access, access.Level.EDIT)),
+        "group": [noun for noun in area.group if access.may_handle(me.actor, noun, AREAS[noun].access)] if area else [],
+        "can_make": bool(area and area.create and access.may_make(me.actor, area.noun)),
+        "can_edit": bool(area and access.may_handle(me.actor, area.noun, area.access, access.Level.EDIT)),
         "areas": AREAS,
         "to_administrator": True,
         "tenant_name": tenant_name(broker_of(request), me),
@@ -80,7 +82,7 @@ def navigation(me: SignedIn) -> list[tuple[str, list[tuple[str, str, str]]]]:
         entries = [
             (noun, *NAVIGATION_TITLES.get(noun, (AREAS[noun].title, AREAS[noun].icon)))
             for noun in nouns
-            if access.may(me.actor, AREAS[noun].access)
+            if access.may_handle(me.actor, noun, AREAS[noun].access)
         ]
         if entries:
             shown.append((title, entries))

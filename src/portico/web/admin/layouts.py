@@ -17,7 +17,7 @@ from portico.web.rendering import N_
 
 # Fields that name items of another noun: path → noun.
 MENUS = {
-    "role_id": "roles", "center_id": "centers", "policy_id": "policies", "parent_id": "pools", "rule.centers": "centers",
+    "role_id": "roles", "pools": "pools", "centers": "centers", "center_id": "centers", "policy_id": "policies", "parent_id": "pools", "rule.centers": "centers",
     "provisioning.center_id": "centers", "assignments.pool_id": "pools",
     "assignments.protocol_plan_id": "protocol-plans", "assignments.power_plan_id": "power-plans",
     "assignments.release_plan_id": "release-plans", "rules.role_id": "roles", "rules.policy_id": "policies",
@@ -32,9 +32,11 @@ CLOUD_MENUS = {
 PLACEMENT = "provisioning.placement"
 VOLUME = f"{PLACEMENT}.volume"
 # What says nothing without a flag above it, and what is not asked for where the cloud has none of what it is about.
-NEEDS = {f"{PLACEMENT}.floating_network": f"{PLACEMENT}.floating_ip"} | {
-    f"{VOLUME}.{name}": f"{VOLUME}.create" for name in ("size_gib", "type", "delete_with_machine")
-}
+NEEDS = (
+    {f"{PLACEMENT}.floating_network": f"{PLACEMENT}.floating_ip"}
+    | {"pools": "restricted", "centers": "restricted"}
+    | {f"{VOLUME}.{name}": f"{VOLUME}.create" for name in ("size_gib", "type", "delete_with_machine")}
+)
 BELONGS = {
     f"{PLACEMENT}.default_security_group": "security_groups",
     f"{PLACEMENT}.floating_ip": "floating_networks",

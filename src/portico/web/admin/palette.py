@@ -48,10 +48,14 @@ def find(request: Request, me: Annotated[SignedIn, Depends(administrator)], q: s
 def _places(me: SignedIn) -> list[Hit]:
     found = []
     for area in AREAS.values():
-        if access.may(me.actor, area.access):
+        if access.may_handle(me.actor, area.noun, area.access):
             found.append(Hit(translate(area.title), "area", area.icon, f"/admin/{area.noun}"))
     for area in AREAS.values():
-        if area.create and access.may(me.actor, area.access, access.Level.EDIT):
+        if (
+            area.create
+            and access.may_make(me.actor, area.noun)
+            and access.may_handle(me.actor, area.noun, area.access, access.Level.EDIT)
+        ):
             found.append(Hit(translate(area.create), "action", "plus", f"/admin/{area.noun}/new"))
     return found
 
@@ -60,7 +64,7 @@ def _objects(request: Request, me: SignedIn, words: str) -> list[Hit]:
     found = []
     for noun in SEARCHED:
         area = AREAS[noun]
-        if not access.may(me.actor, area.access):
+        if not access.may_handle(me.actor, area.noun, area.access):
             continue
         query = Query(search=f'"{words}"' if ":" in words else words, limit=OBJECTS_EACH, sort=area.sort)
         for item in configure.list_items(broker_of(request), me.actor, noun, query).items:

@@ -82,7 +82,7 @@ def show(
         query = Query(filters={area.history: item_id}, sort="-id", limit=HISTORY_ROWS)
         context["events"] = events.told(broker, me.actor, configure.list_items(broker, me.actor, "events", query).items)
     else:
-        if area.deletes and access.may(me.actor, area.access, access.Level.EDIT):
+        if area.deletes and access.may_handle(me.actor, area.noun, area.access, access.Level.EDIT):
             context["touched"] = consequences.of_deletion(broker, me.actor, noun, item_id)
             context["deleted_words"] = DELETED
         context["facts"] = [(key, value) for key, value in named.items() if key not in OWN_WAY]
@@ -92,7 +92,7 @@ def show(
 
 def _tabs(me: SignedIn, area: Area) -> list[str]:
     tabs = ["overview"]
-    if area.sections and access.may(me.actor, area.access, access.Level.EDIT):
+    if area.sections and access.may_handle(me.actor, area.noun, area.access, access.Level.EDIT):
         tabs.append("settings")
     if area.history and access.may(me.actor, "events"):
         tabs.append("history")
