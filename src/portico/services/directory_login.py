@@ -217,7 +217,12 @@ def welcome(
     if user.disabled:
         return refuse(broker, wanted, Reason("login.disabled"), user)
     actor = Actor(
-        user.id, user.login_name, user.tenant_id, role, wanted.key.id, reach_of(role, broker.snapshots.get().pools)
+        user.id,
+        user.login_name,
+        user.tenant_id,
+        role,
+        wanted.key.id,
+        within=reach_of(role, broker.snapshots.get().pools),
     )
     return arrived(broker, wanted, actor, user, given, row.preferences)
 

@@ -52,7 +52,7 @@ def log_in(broker: Broker, wanted: Attempt, found: Facts) -> Outcome:
         if not users.note_login(conn, user.id, now):  # others guessed at the same time, until the account was locked
             return Refused(Reason("login.wrong"))
         enter(broker, conn, wanted, user, given)
-    actor = Actor(user.id, user.login_name, user.tenant_id, role, wanted.key.id, reach_of(role, snapshot.pools))
+    actor = Actor(user.id, user.login_name, user.tenant_id, role, wanted.key.id, within=reach_of(role, snapshot.pools))
     return arrived(broker, wanted, actor, user, given, row.preferences)
 
 

@@ -46,5 +46,5 @@ def restriction(write: Write) -> dict[str, str]:
         return wrong | dict.fromkeys(named, "Restrict the role as well, or name none.")
     for area in values["areas"]:
         if area not in NARROWED_AREAS:
-            wrong[f"areas.{area}"] = "A restricted role cannot reach this: it is not of single pools or centers."
+            wrong[f"areas.{area}"] = f"A restricted role has no {area}: these are not of single pools or centers."
     return wrong

@@ -236,7 +236,7 @@ def _signed_in(
     return SignedIn(
         session_id=session_id,
         user=user,
-        actor=Actor(user.id, user.login_name, user.tenant_id, role, session_id, reach_of(role, snapshot.pools)),
+        actor=Actor(user.id, user.login_name, user.tenant_id, role, session_id, within=reach_of(role, snapshot.pools)),
         role=role,
         policy=snapshot.policy_of(user.tenant_id, policy_id),
         client_address=address,

@@ -87,6 +87,9 @@ def _with_reach(broker: Broker, actor: Actor, roles: Sequence[dict[str, Any]]) -
     for role in roles:
         keys = [(noun, id) for noun in wanted for id in role[noun]]
         names = [known[key].name for key in keys if key in known]
+        if not role["areas"]:
+            role["reach"] = ""
+            continue
         role["reach"] = (
             (", ".join(names) or translate(N_("Nothing"))) if role["restricted"] else translate(N_("Everything"))
         )
