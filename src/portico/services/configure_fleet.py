@@ -12,7 +12,8 @@ from portico.domain.model import Stage, Status
 from portico.domain.seats import seats_to_change
 from portico.errors import Denied
 from portico.services.configure_people import naming_directories
-from portico.services.nouns import DesktopForm, Noun
+from portico.services.noun_forms import DesktopForm
+from portico.services.nouns import Noun
 from portico.services.reach import is_origin
 from portico.services.writing import Write, Writer, no_group, not_networks, unique
 from portico.store import desktops, outbox
