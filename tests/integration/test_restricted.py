@@ -25,6 +25,8 @@ from portico.web.app import create_app
 
 pytestmark = pytest.mark.capability("S002", "S008")
 
+# The walks over hundreds of routes take long, and the conditions that they try are those which the other tests run on both engines.
+ON_ONE_ENGINE = pytest.mark.parametrize("fresh_database_url", ["sqlite"], indirect=True)
 MARK = "zzhidden"  # stands in every name that a restricted administrator must not see
 OWN = ("login", "logout", "me", "agent", "gateway", "session")  # what everybody has, whatever their role
 ACTIONS = ({}, {"action": "stop"}, {"mode": "view"}, {"fix": "security_group_rules"}, {"name": "Taken"})
@@ -160,6 +162,7 @@ def test_every_noun_is_narrowed_or_refused(fleet: Fleet, parts: tuple[Parts, Par
             assert not found, (name, searched)
 
 
+@ON_ONE_ENGINE
 def test_rest_shows_and_does_nothing_out_of_reach(fleet: Fleet, parts: tuple[Parts, Parts]) -> None:
     """Every operation that the API describes, on every id out of reach: refused or not found, and nothing has changed."""
     _, theirs = parts
@@ -214,6 +217,7 @@ def pages(fleet: Fleet) -> Iterator[TestClient]:
         yield client
 
 
+@ON_ONE_ENGINE
 def test_the_console_shows_and_does_nothing_out_of_reach(
     fleet: Fleet, parts: tuple[Parts, Parts], pages: TestClient
 ) -> None:

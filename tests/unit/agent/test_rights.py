@@ -84,9 +84,9 @@ def test_a_session_is_prepared_with_its_rights_and_an_older_broker_asks_for_none
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         server.listen()
-        chosen = settings(tmp_path, admins, rdp, protocols={"rdp": server.getsockname()[1]})
+        chosen = settings(tmp_path, admins, rdp, protocols={"dcv": server.getsockname()[1]})
         hands = Hands(chosen, State(chosen.state), Eyes(chosen), lambda: None)
-        ask = {"id": "1", "kind": "prepare", "protocol": "rdp", "user": account}
+        ask = {"id": "1", "kind": "prepare", "protocol": "dcv", "user": account}
         assert "rights" not in hands.carry_out(ask)
         assert hands.carry_out({**ask, "rights": ["administrator", "to fly"]})["rights"] == ["administrator"]
         assert groups_of(account) == {admins}
