@@ -75,6 +75,12 @@ def log_in_there(page: Page, url: str, picture: str = "") -> None:
     if picture:
         page.screenshot(path=PICTURES / f"{picture}-here.png")
     page.get_by_role("link", name="Log in with Staff login").click()
+    give_password(page, picture)
+
+
+def give_password(page: Page, picture: str = "") -> None:
+    """Log in at the provider's page. Once it is whole it puts the focus into the name, also of who is typing the password."""
+    page.wait_for_url("https://localhost:*/**", wait_until="load")
     page.locator("[name=username]").fill("sam")
     page.locator("[name=password]").fill("any")
     if picture:
@@ -119,9 +125,7 @@ def test_who_begins_at_the_provider_arrives_too(
     page, said = opened(browser)
     directory = next(one.id for one in broker.snapshots.get().directories.values() if one.kind == "saml")
     page.goto(f"{provider.url}/saml2/idp/SSOService.php?spentityid={url}/login/saml/{directory}/metadata")
-    page.locator("[name=username]").fill("sam")
-    page.locator("[name=password]").fill("any")
-    page.locator("button[type=submit], input[type=submit]").first.click()
+    give_password(page)
     expect(page.get_by_test_id("log-out")).to_be_attached()
     assert page.url.startswith(url)
     assert said == []
