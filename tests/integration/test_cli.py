@@ -192,6 +192,35 @@ def test_a_token_of_the_environment_wins(run: Run, monkeypatch: pytest.MonkeyPat
     assert run("center", "list")[0] == 4
 
 
+@pytest.mark.capability("S048")
+def test_a_programs_token_is_made_and_changed_by_command(
+    run: Run, deployment: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the how-to says: the account, a token of it for some areas and networks, and its new secret."""
+    status, out, _ = run(
+        "user", "create", "--login_name", "nightly", "--role_id", "Administrator", "--service", "on", "-f", "json"
+    )
+    assert status == 0
+    account = json.loads(out)["id"]
+    status, out, _ = run("token", "create", "--name", "report", "--user_id", account, "--days", "30",
+                         "--set", "scopes.pools=view", "--networks", "127.0.0.0/8,::1/128", "-f", "json")  # fmt: skip
+    assert status == 0
+    first = json.loads(out)
+    row = deployment.rows(t.api_tokens)[0]
+    assert (row.user_id, row.scopes) == (account, {"pools": "view"})
+    assert row.networks == ["127.0.0.0/8", "::1/128"]
+    status, out, _ = run("token", "rotate", first["id"], "--hours", "0", "-f", "json")
+    assert status == 0
+    later = json.loads(out)["secret"]
+    assert run("logout")[0] == 0
+    monkeypatch.setenv("PORTICO_TOKEN", first["secret"])
+    assert run("pool", "list")[0] == 4
+    monkeypatch.setenv("PORTICO_TOKEN", later)
+    assert run("pool", "list")[0] == 0
+    status, _, complaint = run("center", "list")
+    assert (status, "does not let you" in complaint) == (4, True)
+
+
 def test_references_are_given_by_name(run: Run, deployment: Fleet) -> None:
     """A field that refers to another thing takes its name."""
     role = next(row for row in deployment.rows(t.roles) if row.name == "User")

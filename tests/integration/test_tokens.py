@@ -14,9 +14,10 @@ from tests.page_client import ORIGIN, SAME, log_in
 from portico.domain.access import AREAS, PORTAL, narrowed
 from portico.domain.model import Role
 from portico.errors import Denied, Invalid, NotFound
-from portico.services import configure, configure_tokens, login, sessions
+from portico.services import configure, configure_tokens, login, portal, sessions
 from portico.services.configure import Query
 from portico.services.login import LoggedIn, Refused
+from portico.services.replay import replay
 from portico.store import tables as t
 from portico.store.engine import count_statements
 from portico.web.app import create_app
@@ -232,3 +233,28 @@ def test_a_token_without_scopes_is_its_owner(fleet: Fleet) -> None:
     me = sessions.by_bearer(fleet.broker, token(fleet)["secret"])
     assert me is not None
     assert (me.role, me.scopes, me.actor.scoped) == (found.me.role, None, False)
+
+
+def test_a_program_has_no_desktops(fleet: Fleet) -> None:
+    """Whatever its role and policy say: neither to look at nor to open, by a token with scopes or without."""
+    fleet.desktops(1)
+    line = fleet.line(fleet.pool())
+    assert portal.offers(fleet.broker, fleet.log_in()).offers  # a person has one
+    made = program(fleet, "role-user")
+    for scopes in (None, {PORTAL: "edit"}):
+        works = api(fleet, token(fleet, user_id=made, scopes=scopes)["secret"])
+        assert status(works, "me") == 200
+        assert (status(works, "offers"), fleet.rows(t.assignments)) == (200, [])
+        seen = works.get("/api/v1/offers").json()
+        assert (seen["offers"], [one["code"] for one in seen["refusals"]]) == ([], ["user.service"])
+        assert "service account" in works.post("/api/v1/connections", json={"offer": f"{line}.0"}).text
+        assert fleet.rows(t.assignments) == fleet.rows(t.connections) == []
+    told = replay(fleet.broker, actor(fleet.broker), "nightly", CLIENT)
+    assert [reason.code for reason in told.refusals] == ["user.service"]
+
+
+def test_a_token_ends_when_it_said(fleet: Fleet) -> None:
+    short, lasting = token(fleet, days=1)["secret"], token(fleet, days=None)["secret"]
+    assert all(sessions.by_bearer(fleet.broker, one) is not None for one in (short, lasting))
+    fleet.clock.forward(minutes=24 * 60 + 1)
+    assert [sessions.by_bearer(fleet.broker, one) is not None for one in (short, lasting)] == [False, True]

@@ -6,6 +6,7 @@ import shutil
 import signal
 import string
 import subprocess
+import threading
 import time
 from typing import Any, Callable, Dict, List, Optional
 
@@ -27,15 +28,24 @@ class Failed(Exception):
 
 
 class Hands:
-    """Carries out commands. `look` has the sessions looked at now, so that what is over is noticed before anything begins."""
+    """Carries out commands. `look` has the sessions looked at now, so that what is over is noticed before anything begins.
 
-    def __init__(self, settings: Settings, state: State, eyes: Eyes, look: Callable[[], None]) -> None:
+    `patience_seconds` is how long somebody who was announced may still come, or come back, and find their rights.
+    """
+
+    def __init__(
+        self, settings: Settings, state: State, eyes: Eyes, look: Callable[[], None],
+        patience_seconds: float = PASSWORD_SECONDS,
+    ) -> None:  # fmt: skip
         self._settings = settings
         self._state = state
         self._eyes = eyes
         self._look = look
         self._useless_at: Optional[float] = None
         self._rights = Rights(settings, state)
+        self._patience_seconds = patience_seconds
+        self._at_work = threading.RLock()  # commands and looks are different threads
+        self._awaited: Dict[str, float] = {}  # protocol → until when somebody may still come, or come back
 
     def carry_out(self, command: Dict[str, Any]) -> Dict[str, Any]:
         """Do what a COMMAND says and return its RESULT; never raises."""
@@ -64,15 +74,31 @@ class Hands:
         if self._useless_at is not None and time.monotonic() >= self._useless_at:
             self.make_useless()
 
-    def settle_rights(self) -> None:
-        """Take back the rights that were given for sessions, once nobody is expected and nobody is there."""
-        if not self._state.sessions() and not self._state.users():
-            self._rights.take_back()
+    def settle_rights(self, *ended: str) -> None:
+        """Take back the rights that were given for sessions, once nobody is there or expected; `ended` are kinds of session."""
+        if not self._state.groups():
+            return
+        with self._at_work:
+            for kind in ended:
+                self._awaited.pop(kind, None)
+            now = time.monotonic()
+            for protocol, port in self._unseen().items():
+                if self._eyes.is_used(port):
+                    self._awaited[protocol] = now + self._patience_seconds
+            if not self._state.sessions() and all(until <= now for until in self._awaited.values()):
+                self._rights.take_back()
+
+    def _unseen(self) -> Dict[str, int]:
+        # Sessions of these servers cannot be looked at: who is connected is at work.
+        rdp = {"rdp": self._settings.rdp.port} if self._settings.rdp else {}
+        return dict(self._settings.protocols, **rdp)
 
     def _prepare(self, command: Dict[str, Any]) -> Dict[str, Any]:
         values, rights = self._make_ready(command), command.get("rights")
         if isinstance(rights, list):  # a broker that does not know of them says nothing
-            values["rights"] = self._rights.settle(str(values["username"]), [str(one) for one in rights])
+            with self._at_work:
+                self._awaited[str(command.get("protocol"))] = time.monotonic() + self._patience_seconds
+                values["rights"] = self._rights.settle(str(values["username"]), [str(one) for one in rights])
         return values
 
     def _make_ready(self, command: Dict[str, Any]) -> Dict[str, Any]:
@@ -132,6 +158,10 @@ class Hands:
                     os.kill(leader.pid, signal.SIGTERM)
             elif self._settings.ssh and tmux_server(self._settings.ssh.socket)[0]:
                 self._tmux("kill-server")
+        if command.get("session") is None:  # it is all over, also what cannot be seen
+            with self._at_work:
+                self._awaited.clear()
+                self._rights.take_back()
         self.make_useless()
 
     def _disconnect(self, command: Dict[str, Any]) -> None:

@@ -77,6 +77,10 @@ class Eyes:
         """Tell whether something accepts connections on a port of this desktop."""
         return any(state == _LISTENING for state, _ in self._rows(port))
 
+    def is_used(self, port: int) -> bool:
+        """Tell whether somebody is connected to a port of this desktop."""
+        return any(state == _ESTABLISHED for state, _ in self._rows(port))
+
     def _vnc_clients(self, vnc: Vnc) -> int:
         return sum(state == _ESTABLISHED for state, _ in self._rows(vnc.port))
 

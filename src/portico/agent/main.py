@@ -85,12 +85,12 @@ class Agent:
             self._sights = sights
             if after.events or after.sessions != known or after.users != users:
                 self._state.happened(after.sessions, after.users, after.events)
+            # Within the lock: what is prepared after this look is not taken for what has ended in it.
+            self._hands.settle_rights(*(event.session_kind for event in after.events if event.kind == "logged_off"))
         for event in after.events:
             log.info("session event kind=%s session=%s", event.kind, event.session)
         if after.events:
             self._news.set()
-        if any(event.kind == "logged_off" for event in after.events):
-            self._hands.settle_rights()
 
     def command(self, command: Dict[str, Any]) -> Dict[str, Any]:
         """Carry out a command, once for each id, and return its result."""

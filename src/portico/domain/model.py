@@ -46,6 +46,7 @@ class User:
     must_change_password: bool = False
     directory: str = "local"
     barred: bool = False  # their directory does not let them in any more
+    service: bool = False  # a program: it has API tokens, and neither logs in nor has desktops
     second_factor: bool = False  # they have set one up
 
 

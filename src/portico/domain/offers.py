@@ -90,6 +90,13 @@ def offers(
     return OfferList(tuple(found), tuple(refused))
 
 
+def shut_out(user: User) -> Reason | None:
+    """Return why somebody has no desktops at all, whatever their policy says; None for everybody else."""
+    if user.service:
+        return Reason("user.service")
+    return Reason("user.barred") if user.barred else None
+
+
 def may_offer(desktop: Desktop, pool_assignment: PoolAssignment, now: datetime) -> Reason | None:
     """Return why the desktop may not be offered to somebody new by this line of the policy, or None when it may."""
     if desktop.status is not Status.AVAILABLE:

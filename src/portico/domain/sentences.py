@@ -68,6 +68,7 @@ PEOPLE: Mapping[str, tuple[str, str]] = {
     "login.denied": (N_("Somebody said no in the browser."), ""),
     "login.not_provisioned": (N_("%(directory)s has not named you to us."), N_("Ask your administrator.")),
     "user.barred": (N_("Your directory does not let you in any more."), N_("Ask your administrator.")),
+    "user.service": (N_("A service account has no desktops."), N_("Log in as a person.")),
     "login.not_allowed": (N_("Your role does not allow you to log in here."), N_("Ask your administrator.")),
     "password.wrong": (N_("The password is not right."), N_("Type the password that you use now.")),
     "password.short": (

@@ -18,7 +18,7 @@ from portico.domain.explain import as_json
 from portico.domain.gateways import Path
 from portico.domain.jobs import DesktopPower, OfPool
 from portico.domain.model import Assignment, Client, Desktop, NoDesktop, PoolAssignment, ProtocolPlan, Reason
-from portico.domain.offers import may_offer
+from portico.domain.offers import may_offer, shut_out
 from portico.domain.readiness import wake_action
 from portico.domain.states import USABLE
 from portico.errors import Conflict, NotFound, Unavailable
@@ -48,8 +48,6 @@ DOORS: Mapping[str, str] = {
     "rdp": "/gw/rdp",
     "ssh": "/gw/ssh",
 }  # what our gateways carry into a browser
-
-BARRED = Reason("user.barred")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +106,8 @@ def _way(broker: Broker, plan: ProtocolPlan, me: SignedIn, client: Client) -> st
 
 
 def _assignment_for(broker: Broker, me: SignedIn, offer_id: str) -> tuple[Assignment, Desktop] | NoDesktop:
-    if me.user.barred:
-        return NoDesktop(BARRED)
+    if why := shut_out(me.user):
+        return NoDesktop(why)
     scope = Tenant(me.user.tenant_id)
     if offer_id.startswith("a."):
         with broker.db.read() as conn:
@@ -326,8 +324,8 @@ def ready(broker: Broker, me: SignedIn, connection_id: str, *, in_browser: bool 
 
     `in_browser`: what our gateways cannot carry into one is refused first, since waiting would not help.
     """
-    if me.user.barred:
-        raise Conflict(sentence(BARRED))
+    if why := shut_out(me.user):
+        raise Conflict(sentence(why))
     row, assignment, desktop = load(broker, me, connection_id)
     seen = view(broker, me, connection_id)
     if in_browser and seen.protocol and seen.protocol not in DOORS:

@@ -1,7 +1,6 @@
 """What a person sees first: the desktops on offer, in three statements whatever the size of the fleet."""
 
-from portico.domain.model import Reason
-from portico.domain.offers import OfferList, PoolFacts
+from portico.domain.offers import OfferList, PoolFacts, shut_out
 from portico.domain.offers import offers as decide
 from portico.services.broker import Broker
 from portico.services.guards import require_portal
@@ -13,8 +12,8 @@ from portico.store.scope import Tenant
 def offers(broker: Broker, me: SignedIn) -> OfferList:
     """Return what the user may open now, and why not more. Assigns nothing."""
     require_portal(me)
-    if me.user.barred:
-        return OfferList((), (("", Reason("user.barred")),))
+    if why := shut_out(me.user):
+        return OfferList((), (("", why),))
     snapshot, now = broker.snapshots.get(), broker.now()
     lines = [line for line in me.policy.assignments if line.pool_id in snapshot.pools]
     pool_ids = [line.pool_id for line in lines]

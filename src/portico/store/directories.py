@@ -37,7 +37,8 @@ def add(conn: Connection, now: datetime, **values: Any) -> dict[str, Any]:
     """Insert a user whom a directory vouches for; returns the row's values."""
     first = {
         "password_hash": "", "must_change_password": False, "disabled": False, "failed": 0, "preferences": {}, "version": 1,
-        "created_at": now, "updated_at": now, "last_login_at": now, "barred": None, "second_factor": None, **values,
+        "created_at": now, "updated_at": now, "last_login_at": now, "barred": None, "service": None,
+        "second_factor": None, **values,
     }  # fmt: skip
     conn.execute(insert(users).values(**first))
     return first

@@ -41,6 +41,7 @@ def record(row: Row[Any]) -> User:
         must_change_password=row.must_change_password,
         directory=row.directory,
         barred=row.barred is not None,
+        service=bool(row.service),
         second_factor=row.second_factor is not None,
     )
 

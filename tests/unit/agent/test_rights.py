@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -111,3 +112,65 @@ def test_a_missing_group_gives_nothing_and_wrong_settings_are_refused(
     for groups in ({"fly": "sudo"}, {"rdp": "-d root"}):
         with pytest.raises(BadSettings):
             settings(tmp_path, "sudo", "tsusers", groups=groups)
+
+
+@pytest.mark.parametrize("kind", ["release", "leaving"])
+def test_rights_of_an_rdp_session_end_with_it(tmp_path: Path, names: tuple[str, str, str], kind: str) -> None:
+    """Nobody tells the agent of an RDP session: it goes by the connection, and by what the broker says."""
+    account, admins, rdp = names
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        chosen = settings(tmp_path, admins, rdp, protocols={"rdp": port})
+        hands = Hands(chosen, State(chosen.state), Eyes(chosen), lambda: None)
+        ask = {"id": "1", "kind": "prepare", "protocol": "rdp", "user": account, "rights": ["administrator"]}
+        assert hands.carry_out(ask)["ok"]
+        hands.settle_rights("vnc")
+        assert groups_of(account) == {admins}  # expected, not here yet; what ended was something else
+        if kind == "release":
+            assert hands.carry_out({"id": "2", "kind": "log_out", "session": None})["ok"]
+            assert groups_of(account) == set()
+            return
+        with socket.create_connection(("127.0.0.1", port)):
+            # Another agent, as after a restart: who is connected keeps what they have.
+            later = Hands(chosen, State(chosen.state), Eyes(chosen), lambda: None)
+            later.settle_rights()
+            assert groups_of(account) == {admins}
+            later.settle_rights()
+        later.settle_rights()
+        assert groups_of(account) == {admins}  # perhaps they come back: clients do so by themselves
+    Hands(chosen, State(chosen.state), Eyes(chosen), lambda: None).settle_rights()
+    assert groups_of(account) == set()
+
+
+def test_who_never_came_keeps_no_rights_over_a_restart(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    account, admins, rdp = names
+    chosen = settings(tmp_path, admins, rdp)
+    Rights(chosen, State(chosen.state)).settle(account, ["administrator"])
+    State(chosen.state).expect("ssh", account)
+    Hands(chosen, State(chosen.state), Eyes(chosen), lambda: None).settle_rights()
+    assert groups_of(account) == set()
+
+
+def test_the_rights_of_who_stays_away_are_taken_back(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    """Without a restart, and without anything that the agent is told: some time after the last connection."""
+    account, admins, rdp = names
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        port = server.getsockname()[1]
+        chosen = settings(tmp_path, admins, rdp, protocols={"rdp": port})
+        hands = Hands(chosen, State(chosen.state), Eyes(chosen), lambda: None, patience_seconds=0.2)
+        with socket.create_connection(("127.0.0.1", port)):
+            ask = {"id": "1", "kind": "prepare", "protocol": "rdp", "user": account, "rights": ["administrator"]}
+            assert hands.carry_out(ask)["rights"] == ["administrator"]
+            time.sleep(0.5)
+            hands.settle_rights()
+            assert groups_of(account) == {admins}  # longer than that, but they are at work
+        until = time.monotonic() + 60
+        while groups_of(account) and time.monotonic() < until:
+            hands.settle_rights()
+            time.sleep(0.05)
+    assert groups_of(account) == set()
+    assert State(chosen.state).groups() == {}
