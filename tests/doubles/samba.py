@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.doubles import pausing
 from tests.doubles.authority import Authority
 
 ADMINISTRATOR_PASSWORD = "Adm1n-Passw0rd"
@@ -121,13 +122,12 @@ class Samba:
     def pause(self) -> None:
         """Let it accept connections and say nothing more."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then it may answer still
+        pausing.halt(self.process)
 
     def go_on(self) -> None:
         """Let it work again."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGCONT)
+        pausing.go_on(self.process)
 
     def wipe(self) -> None:
         """End it and remove all of it."""

@@ -1,6 +1,5 @@
 """A real OpenLDAP: slapd on a loopback address, with password policies and people in every state."""
 
-import os
 import shutil
 import signal
 import socket
@@ -9,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.doubles import pausing
 from tests.doubles.authority import Authority
 
 BASE = "dc=open,dc=test"
@@ -113,13 +113,12 @@ class Slapd:
     def pause(self) -> None:
         """Let it accept connections and say nothing more."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then it may answer still
+        pausing.halt(self.process)
 
     def go_on(self) -> None:
         """Let it work again."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        pausing.go_on(self.process)
 
     def wipe(self) -> None:
         """End it and remove all of it."""

@@ -410,6 +410,28 @@ def test_a_desktop_that_nobody_uses_is_suspended_under_its_person(fleet: Fleet) 
     assert state(fleet, got) == "connected"
 
 
+def test_who_moves_the_mouse_at_the_last_moment_is_not_suspended(fleet: Fleet) -> None:
+    """The timer has fired and its order waits: it is called off."""
+    _, got = used_desktop(fleet, {"release_if_never_connected_minutes": None})
+    plan = fleet.plan(t.power_plans, on_idle="suspend", on_idle_minutes=30)
+    line = fleet.rows(t.pool_assignments)[0]
+    fleet.change(t.pool_assignments, line.id, body=line.body | {"power_plan_id": plan})
+    agent = fleet.agent(got.desktop_id)
+    agent.report(agent.happened("logged_on", "idle"), sessions=[IDLE])
+    fleet.clock.forward(minutes=25, seconds=1)
+    row = timers(fleet, "power")[0]
+    with fleet.broker.db.write() as conn:
+        fence = jobs.claim(conn, row, fleet.broker.id, fleet.clock(), 60)
+    assert fence is not None
+    release.fire(fleet.broker, AssignmentTimer(**row.payload), Claim(row.id, fence))
+    with fleet.broker.db.write() as conn:
+        jobs.finish(conn, row.id, fence, "done", fleet.clock())
+    assert fleet.rows(t.jobs, t.jobs.c.kind == "desktop_power", t.jobs.c.state == "queued")
+    agent.report(agent.happened("active"), sessions=[AT_WORK])
+    fleet.work()
+    assert fleet.machines().machines[0].power == "running"
+
+
 # --- handing over
 
 

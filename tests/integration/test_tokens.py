@@ -11,7 +11,7 @@ from tests.brokers import PASSWORD, actor
 from tests.fleet import CLIENT, Fleet
 from tests.page_client import ORIGIN, SAME, log_in
 
-from portico.domain.access import AREAS, PORTAL, narrowed
+from portico.domain.access import AREAS, PORTAL, held_to
 from portico.domain.model import Role
 from portico.errors import Denied, Invalid, NotFound
 from portico.services import configure, configure_tokens, login, portal, sessions
@@ -77,7 +77,7 @@ SCOPES = st.dictionaries(st.sampled_from([*AREAS, PORTAL]), st.sampled_from(["vi
 
 @given(ROLES, SCOPES)
 def test_what_remains_is_the_lesser_of_both(areas: dict[str, str], scopes: dict[str, str]) -> None:
-    left = narrowed(Role("r", "t", "Role", areas, may_power=True), scopes)
+    left = held_to(Role("r", "t", "Role", areas, may_power=True), scopes)
     assert set(left.areas) == set(areas) & set(scopes)
     assert all((level == "edit") is (areas[area] == scopes[area] == "edit") for area, level in left.areas.items())
     assert (left.may_release, left.may_power) == ((scopes.get(PORTAL) == "edit"),) * 2

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.doubles import pausing
 from tests.doubles.tls_relay import certificate
 from tests.lab import places, processes
 from tests.lab.rest import Cloud, Refused, answers
@@ -159,13 +160,12 @@ class KeystoneDomain:
     def pause(self) -> None:
         """Let it accept connections and say nothing more."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)  # until then it may answer still
+        pausing.halt(self.process)
 
     def go_on(self) -> None:
         """Let it work again."""
         assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
+        pausing.go_on(self.process)
 
     def wipe(self) -> None:
         """End it and remove the domain with all that is in it."""

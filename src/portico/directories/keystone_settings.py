@@ -5,6 +5,7 @@ import ssl
 from dataclasses import dataclass
 from typing import Annotated
 
+from portico.directories.ldap_settings import TRUSTED
 from portico.egress import Url, read_url, tls_context
 from portico.errors import Invalid
 from portico.ports.directory import Meta
@@ -20,14 +21,7 @@ class KeystoneSettings:
 
     auth_url: Annotated[str, Meta("Auth URL", "Keystone's address, such as https://keystone.example.com:5000/v3.")] = ""
     domain: Annotated[str, Meta("Keystone domain", "The name or the id of the domain whose users log in.")] = "default"
-    ca_certificates: Annotated[
-        str,
-        Meta(
-            "Certificates to trust",
-            "In PEM form. With them no other authority is trusted; empty: those of the system.",
-            multiline=True,
-        ),
-    ] = ""
+    ca_certificates: Annotated[str, TRUSTED] = ""
     service: Annotated[
         str,
         Meta(

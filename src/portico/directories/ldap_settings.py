@@ -15,6 +15,12 @@ from portico.ports.directory import Meta
 
 PORTS = {"ldaps": 636, "ldap": 389}
 
+TRUSTED = Meta(
+    "Certificates to trust",
+    "In PEM form. With them no other authority is trusted; empty: those of the system.",
+    multiline=True,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class LdapSettings:
@@ -35,14 +41,7 @@ class LdapSettings:
         str, Meta("Service account", "That may read people and groups: a DN, name@domain or DOMAIN\\name.")
     ] = ""
     bind_password: Annotated[str, Meta("Password of the service account", secret=True)] = ""
-    ca_certificates: Annotated[
-        str,
-        Meta(
-            "Certificates to trust",
-            "In PEM form. With them no other authority is trusted; empty: those of the system.",
-            multiline=True,
-        ),
-    ] = ""
+    ca_certificates: Annotated[str, TRUSTED] = ""
     match: Annotated[str, Meta("Attributes that a user name is compared with", "Parted by commas.", advanced=True)] = (
         "uid"
     )

@@ -90,7 +90,7 @@ class Actor:
         return (self.within or Reach()) if self.role.restricted else None
 
 
-def narrowed(role: Role, scopes: Mapping[str, str]) -> Role:
+def held_to(role: Role, scopes: Mapping[str, str]) -> Role:
     """Return what a token with scopes leaves of a role: in each area the lesser of both."""
     areas = {
         area: Level.EDIT if level == Level.EDIT and scopes[area] == Level.EDIT else Level.VIEW

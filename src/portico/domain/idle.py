@@ -4,6 +4,7 @@ from portico.domain.model import (
     Assignment,
     AssignmentState,
     Desktop,
+    PowerAction,
     PowerPlan,
     Reason,
     ReleasePlan,
@@ -16,22 +17,31 @@ LOCK, DISCONNECT, LOG_OUT, POWER = (
     "release.lock_after_idle", "release.disconnect_after_idle", "release.log_out_after_idle", "power.on_idle",
 )  # fmt: skip
 CODES = frozenset({LOCK, DISCONNECT, LOG_OUT, POWER})
+# Whatever idleness can arm: action, code, argument, as a timer's job names them.
+WHAT = (
+    ("lock", LOCK, ""), ("disconnect", DISCONNECT, ""), ("log_out", LOG_OUT, ""), *(("power", POWER, str(one)) for one in PowerAction),
+)  # fmt: skip
 _STILL = (SessionState.IDLE, SessionState.LOCKED)
 
 
 def timers(release: ReleasePlan, power: PowerPlan, idle_seconds: int) -> tuple[Timer, ...]:
     """Return the timers that start when a session has been idle for `idle_seconds`; what is due already is due at once."""
-    waits = (
-        ("lock", release.lock_after_idle_minutes, Reason(LOCK, {"minutes": release.lock_after_idle_minutes or 0}), ""),
-        ("disconnect", release.disconnect_after_idle_minutes, Reason(DISCONNECT, {"minutes": release.disconnect_after_idle_minutes or 0}), ""),
-        ("log_out", release.log_out_after_idle_minutes, Reason(LOG_OUT, {"minutes": release.log_out_after_idle_minutes or 0}), ""),
-        ("power", None if power.on_idle == "none" else power.on_idle_minutes, Reason(POWER, {"action": power.on_idle}), power.on_idle),
-    )  # fmt: skip
-    return tuple(
-        Timer(action, max(0, minutes * 60 - idle_seconds), reason, argument)
-        for action, minutes, reason, argument in waits
-        if minutes is not None
-    )
+    made = []
+    for action, code, minutes in (
+        ("lock", LOCK, release.lock_after_idle_minutes),
+        ("disconnect", DISCONNECT, release.disconnect_after_idle_minutes),
+        ("log_out", LOG_OUT, release.log_out_after_idle_minutes),
+    ):
+        if minutes is not None:
+            made.append(Timer(action, _left(minutes, idle_seconds), Reason(code, {"minutes": minutes})))
+    if power.on_idle != "none":
+        left, why = _left(power.on_idle_minutes, idle_seconds), Reason(POWER, {"action": power.on_idle})
+        made.append(Timer("power", left, why, power.on_idle))
+    return tuple(made)
+
+
+def _left(minutes: int, idle_seconds: int) -> int:
+    return max(0, minutes * 60 - idle_seconds)
 
 
 def still_holds(reason: str, assignment: Assignment, desktop: Desktop) -> bool:

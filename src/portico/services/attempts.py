@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from portico.domain.access import Actor
+from portico.domain.access import Actor, reach_of
 from portico.domain.directories import DirectoryRecord
 from portico.domain.explain import as_json
 from portico.domain.login import Lockout, after_failure
-from portico.domain.model import Client, Reason, User
+from portico.domain.model import Client, Reason, Role, User
 from portico.services import clients, sessions
 from portico.services.broker import Broker
 from portico.services.sessions import Given, Key, SignedIn
@@ -86,11 +86,13 @@ def enter(broker: Broker, conn: Connection, wanted: Attempt, user: User, given: 
     events.add(conn, entry)
 
 
-def arrived(broker: Broker, wanted: Attempt, actor: Actor, user: User, given: Given, preferences: Any) -> LoggedIn:
+def arrived(broker: Broker, wanted: Attempt, user: User, role: Role, given: Given, preferences: Any) -> LoggedIn:
     """Return who has logged in."""
     key, policy = wanted.key, given.policy
+    within = reach_of(role, broker.snapshots.get().pools)
+    actor = Actor(user.id, user.login_name, user.tenant_id, role, key.id, within=within)
     me = SignedIn(
-        key.id, user, actor, actor.role, policy, wanted.client.address, broker.now() + timedelta(hours=policy.session_hours),
+        key.id, user, actor, role, policy, wanted.client.address, broker.now() + timedelta(hours=policy.session_hours),
         sessions.csrf_of(key.secret), preferences or {}, wanted.client, given.pending,
     )  # fmt: skip
     return LoggedIn(me, key.value)

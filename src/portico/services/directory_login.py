@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from portico import faults
-from portico.domain.access import Actor, reach_of
 from portico.domain.directories import CHANGE_FIRST, DirectoryRecord, Granted, Identity, Standing, grant
 from portico.domain.explain import as_json
 from portico.domain.login import as_typed, locked_for, split_name, step_after_password
@@ -216,15 +215,7 @@ def welcome(
     faults.point("login.after_commit")
     if user.disabled:
         return refuse(broker, wanted, Reason("login.disabled"), user)
-    actor = Actor(
-        user.id,
-        user.login_name,
-        user.tenant_id,
-        role,
-        wanted.key.id,
-        within=reach_of(role, broker.snapshots.get().pools),
-    )
-    return arrived(broker, wanted, actor, user, given, row.preferences)
+    return arrived(broker, wanted, user, role, given, row.preferences)
 
 
 def decide(

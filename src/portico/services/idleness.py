@@ -1,19 +1,16 @@
 """Sessions that nobody touches: an agent says when that begins and ends, the plans what follows."""
 
-from typing import Any
-
-from sqlalchemy import select
+from sqlalchemy import Connection
 
 from portico.domain import idle
 from portico.domain.assign import longest
-from portico.domain.jobs import AssignmentTimer, OfAssignment, lane
-from portico.domain.model import Assignment, AssignmentState, Desktop
+from portico.domain.jobs import AssignmentTimer, DesktopPower, lane, waiting_key
+from portico.domain.model import Assignment, AssignmentState, Desktop, PowerAction
 from portico.errors import AgentUnreachable
 from portico.services import agent_channel, endings, evidence
 from portico.services.broker import Broker
 from portico.services.screen_lock import lock
-from portico.store import assignments, desktops
-from portico.store import tables as t
+from portico.store import assignments, desktops, jobs
 from portico.store.scope import System
 
 _SCOPE = System("idle sessions")
@@ -40,19 +37,24 @@ def ended(broker: Broker, assignment_id: str) -> None:
         here = {"epoch": epoch, "connected_at": assignment.connected_at}
         if not assignments.move(conn, assignment, assignment.state, now, **here):
             return  # something else has ended them
-        desktops.raise_epoch(
-            conn, assignment.desktop_id
-        )  # a power action that is on its way is not carried out any more
+        # A power action that is on its way is not carried out any more.
+        desktops.raise_epoch(conn, assignment.desktop_id)
         release, _ = evidence.plans_of(broker, assignment)
         evidence.arm(broker, conn, assignment, longest(release, assignment.assigned_at or now, now), epoch)
 
 
-def _armed(conn: Any, assignment: Assignment) -> bool:
-    """Tell whether idleness has armed a timer, or a power action on its way, of this epoch."""
-    j = t.jobs.c
-    mine = j.lane == lane("assignment_timer", OfAssignment(assignment.id))
-    rows = conn.execute(select(j.payload).where(j.kind == "assignment_timer", mine))
-    return any(row.payload["epoch"] == assignment.epoch and row.payload["reason"] in idle.CODES for row in rows)
+def _armed(conn: Connection, assignment: Assignment) -> bool:
+    """Tell whether idleness has armed a timer of this epoch, or ordered a power action that is on its way; by their keys alone."""
+    desktop = desktops.get(conn, _SCOPE, assignment.desktop_id)
+    armed = [
+        AssignmentTimer(assignment.id, assignment.epoch, action, code, argument) for action, code, argument in idle.WHAT
+    ]
+    ordered = [DesktopPower(desktop.id, action, desktop.epoch) for action in PowerAction] if desktop else []
+    keys = [waiting_key("assignment_timer", timer) for timer in armed]
+    keys += [waiting_key("desktop_power", action) for action in ordered]
+    # What is being carried out at this moment looks at the epoch last of all.
+    lanes = {lane("assignment_timer", armed[0]), *(lane("desktop_power", action) for action in ordered)}
+    return jobs.any_of(conn, keys, lanes)
 
 
 def act(broker: Broker, timer: AssignmentTimer, assignment: Assignment, desktop: Desktop) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from portico.domain.access import Actor, reach_of
 from portico.domain.explain import as_json
 from portico.domain.login import Lockout, after_failure, check_password_policy, locked_for, step_after_password
 from portico.domain.model import Client, Reason
@@ -52,8 +51,7 @@ def log_in(broker: Broker, wanted: Attempt, found: Facts) -> Outcome:
         if not users.note_login(conn, user.id, now):  # others guessed at the same time, until the account was locked
             return Refused(Reason("login.wrong"))
         enter(broker, conn, wanted, user, given)
-    actor = Actor(user.id, user.login_name, user.tenant_id, role, wanted.key.id, within=reach_of(role, snapshot.pools))
-    return arrived(broker, wanted, actor, user, given, row.preferences)
+    return arrived(broker, wanted, user, role, given, row.preferences)
 
 
 def _refuse(broker: Broker, login_name: str, client: Client, row: Any, lockout: Lockout) -> Refused:

@@ -18,7 +18,6 @@ from sqlalchemy import Connection, select, update
 from webauthn.helpers import base64url_to_bytes, bytes_to_base64url
 from webauthn.helpers.structs import UserVerificationRequirement
 
-from portico.domain.access import Actor, reach_of
 from portico.domain.directories import LOCAL, DirectoryRecord, Identity
 from portico.domain.explain import as_json
 from portico.domain.login import step_after_password
@@ -153,9 +152,7 @@ def _local(broker: Broker, wanted: Attempt, row: Any) -> Outcome:
     with broker.db.write() as conn:
         enter(broker, conn, wanted, user, given)
         conn.execute(update(t.users).where(t.users.c.id == user.id).values(last_login_at=broker.now()))
-    within = reach_of(role, broker.snapshots.get().pools)
-    actor = Actor(user.id, user.login_name, user.tenant_id, role, wanted.key.id, within)
-    return arrived(broker, wanted, actor, user, given, row.preferences)
+    return arrived(broker, wanted, user, role, given, row.preferences)
 
 
 def _by_directory(broker: Broker, wanted: Attempt, row: Any) -> Begun:

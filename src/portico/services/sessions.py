@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from portico import logs
-from portico.domain.access import Actor, narrowed, reach_of
+from portico.domain.access import Actor, held_to, reach_of
 from portico.domain.directories import LOCAL
 from portico.domain.model import Client, Policy, Role, User
 from portico.errors import Invalid, NotFound
@@ -212,7 +212,7 @@ def _is_secret_of(row: Any, hashed: str, now: datetime) -> bool:
 
 
 def _scoped(me: SignedIn, scopes: Mapping[str, str]) -> SignedIn:
-    role = narrowed(me.role, scopes)
+    role = held_to(me.role, scopes)
     return replace(me, role=role, scopes=scopes, actor=replace(me.actor, role=role, scoped=True))
 
 

@@ -51,6 +51,14 @@ def put(conn: Connection, job: NewJob, now: datetime) -> str:
     raise Conflict("The work queue is too busy for this at the moment.", detail=job.waiting_key)
 
 
+def any_of(conn: Connection, keys: Collection[str], lanes: Collection[str]) -> bool:
+    """Tell whether a job of one of the keys waits, or one runs in one of the lanes: two looks into an index each."""
+    found = or_(
+        (jobs.c.state == QUEUED) & jobs.c.waiting_key.in_(keys), (jobs.c.state == RUNNING) & jobs.c.lane.in_(lanes)
+    )
+    return conn.execute(select(jobs.c.id).where(found).limit(1)).first() is not None
+
+
 def _values(job: NewJob, now: datetime) -> dict[str, Any]:
     return {
         "id": job.id,
